@@ -1,0 +1,1 @@
+"""The vocabulary: job files, references and reports. pydantic and the standard library only."""

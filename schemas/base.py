@@ -1,0 +1,20 @@
+"""What every schema shares."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Target = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
+"""Whose dialect a repaired graph speaks, and which compiler gets it."""
+
+DottedName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"),
+]
+"""``package.module:callable``; resolved when a stage runs, never at validation."""
+
+
+class Strict(BaseModel):
+    """Immutable, and a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())

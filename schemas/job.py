@@ -1,0 +1,34 @@
+"""A job file: one network, one dataset, the engines wanted and what they must hold."""
+
+from pydantic import Field, StringConstraints
+from typing import Annotated
+
+from schemas.base import Strict
+from schemas.calibrate import CalibrationConfig
+from schemas.convert import QuantizationConfig
+from schemas.data import DataConfig
+from schemas.engine import EnginesConfig, OpenVinoConfig
+from schemas.evaluate import AccuracyConfig
+from schemas.export import ExportConfig
+from schemas.model import ModelConfig
+from schemas.profiling import ProfileConfig
+from schemas.surgery import SurgeryConfig
+from schemas.train import TrainConfig
+
+
+class Job(Strict):
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = Field(
+        description="lower-case letters, digits and dashes"
+    )
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig | None = Field(
+        default=None, description="how to make the checkpoint where model.weights is left out"
+    )
+    calibration: CalibrationConfig = CalibrationConfig()
+    quantization: QuantizationConfig = QuantizationConfig()
+    export: ExportConfig = ExportConfig()
+    surgery: SurgeryConfig = SurgeryConfig()
+    engines: EnginesConfig = EnginesConfig(openvino=OpenVinoConfig())
+    accuracy: AccuracyConfig = AccuracyConfig()
+    profile: ProfileConfig = ProfileConfig()

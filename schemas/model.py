@@ -1,0 +1,32 @@
+"""The network to quantize."""
+
+from pathlib import Path
+
+from pydantic import Field, JsonValue
+
+from schemas.artifact import ArtifactRef, Sha256
+from schemas.base import DottedName, Strict
+
+
+class ModelConfig(Strict):
+    """A callable that returns a ``torch.nn.Module``, and the weights to load into it."""
+
+    factory: DottedName = Field(
+        description="callable that returns the network, as package.module:callable"
+    )
+    kwargs: dict[str, JsonValue] = Field(
+        default={}, description="keyword arguments for the factory"
+    )
+    weights: Path | None = Field(
+        default=None,
+        description="safetensors state dict, relative to the job file; left out, the job trains one",
+    )
+
+
+class ModelRef(Strict):
+    """A network with its weights, as stages pass it: the code by digest, the weights by reference."""
+
+    factory: DottedName
+    kwargs: dict[str, JsonValue] = {}
+    source_sha256: Sha256 = Field(description="digest of the source that the factory is defined in")
+    weights: ArtifactRef

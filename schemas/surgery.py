@@ -1,0 +1,57 @@
+"""Repairing an exported graph, with proof that nothing broke."""
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from schemas.artifact import ArtifactRef
+from schemas.base import Strict, Target
+
+
+class SurgeryConfig(Strict):
+    """How far a repaired graph may be from the torch INT8 model."""
+
+    max_difference_steps: NonNegativeFloat = Field(
+        default=4.0, description="largest logit difference to the torch INT8 model, in output steps"
+    )
+    min_top1_agreement: float = Field(
+        default=0.98, ge=0, le=1, description="share of the parity images with the same top-1"
+    )
+    parity_images: NonNegativeInt = Field(
+        default=64, description="taken from the calibration images"
+    )
+
+
+class PassRecord(Strict):
+    """What one pass did to the graph."""
+
+    name: str
+    changed: tuple[str, ...] = Field(description="nodes or tensors, by name")
+    summary: str = Field(description="what was done, in words; or why it did not run")
+    skipped: bool = False
+    keeps_values: bool = Field(description="its output must be bit-equal to its input's")
+    max_abs_difference: float | None = Field(
+        default=None, description="against the graph before this pass; None: not measured"
+    )
+
+
+class Parity(Strict):
+    """The repaired graph against something that should compute the same."""
+
+    against: str
+    images: int
+    bit_equal: bool
+    max_abs_difference: float
+    max_difference_steps: float = Field(description="in quantization steps of the output tensor")
+    top1_agreement: float
+
+
+class SurgeryReport(Strict):
+    target: Target
+    passes: tuple[PassRecord, ...]
+    parity: tuple[Parity, ...]
+    nodes_before: dict[str, int] = Field(description="count by operator")
+    nodes_after: dict[str, int]
+
+
+class SurgeryResult(Strict):
+    graph: ArtifactRef
+    report: ArtifactRef

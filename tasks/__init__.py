@@ -1,0 +1,1 @@
+"""One folder per stage; the folder's name is the stage's name."""

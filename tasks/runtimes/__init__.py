@@ -1,0 +1,1 @@
+"""One engine a file; ``protocol`` says what each can do."""

@@ -1,0 +1,57 @@
+"""What every engine can do."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.base import Strict, Target
+from schemas.engine import LayerTable, TensorInfo
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is known of a plan once it is built."""
+
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    layers: LayerTable
+    build_s: float
+    peak_memory_bytes: int | None
+
+
+class Session(Protocol):
+    """A loaded network, ready to be called."""
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``float32[N, classes]`` of images ``float32[N, C, H, W]``."""
+        ...
+
+    def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
+        """Milliseconds of each of ``calls`` calls: ``float64[calls]``."""
+        ...
+
+
+class Runtime(Protocol):
+    """An engine: compiles ONNX graphs into plans, and loads plans."""
+
+    @property
+    def target(self) -> Target: ...
+
+    def fingerprint(self) -> dict[str, str]:
+        """Whatever a plan depends on besides its graph: versions, processor or GPU, driver.
+
+        Part of the cache key, so cheap: it imports no framework. Raises InputError where the
+        engine is not installed.
+        """
+        ...
+
+    def build(self, graph: Path, plan: Path, options: Strict) -> Build:
+        """Compile the ONNX file ``graph`` and write ``plan``."""
+        ...
+
+    def open(self, plan: Path, *, threads: int = 0) -> Session:
+        """Load a plan; ``threads`` 0 stands for all. Raises InputError where it cannot run here."""
+        ...
