@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Target = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
 """Whose dialect a repaired graph speaks, and which compiler gets it."""
@@ -18,3 +18,11 @@ class Strict(BaseModel):
     """Immutable, and a key it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Gate(Strict):
+    """Something the job demands, and whether it held."""
+
+    name: str
+    passed: bool
+    detail: str = Field(description="the figure and its bound, in words")

@@ -11,7 +11,7 @@ Observer = Literal["minmax", "moving_average", "histogram"]
 
 
 class QuantizationConfig(Strict):
-    """Post-training quantization: per-channel symmetric weights, per-tensor symmetric activations."""
+    """Post-training quantization; weights per channel, activations per tensor, both symmetric."""
 
     mode: Literal["eager"] = Field(
         default="eager", description="eager: the network has QuantStubs and fuse_model already"

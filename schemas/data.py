@@ -40,10 +40,10 @@ class ImageFolder(Strict):
 
 
 class DatasetFactory(Strict):
-    """A callable ``f(split: str, **kwargs)`` that returns a sized, indexable set of (image, label)."""
+    """A callable ``f(split: str, **kwargs)`` returning a sized, indexable set of (image, label)."""
 
     factory: DottedName
-    kwargs: dict[str, JsonValue] = {}
+    kwargs: dict[str, JsonValue] = Field(default={})
 
 
 class DataConfig(Strict):
@@ -86,7 +86,7 @@ class DataConfig(Strict):
 class DataRef(Strict):
     """A dataset as stages get it: where to find it on this machine, and what it holds.
 
-    Only ``sha256`` and the preprocessing are part of a cache key, so a moved dataset keeps its hits.
+    Only ``sha256`` and the preprocessing are part of a cache key: a moved dataset keeps its hits.
     """
 
     config: DataConfig

@@ -12,4 +12,4 @@ class InputError(Exception):
 
 
 class StaleArtifactError(Exception):
-    """An artifact's file is gone or is not what its digest says; the stage that made it runs again."""
+    """An artifact is gone or is not what its digest says; the stage that made it runs again."""

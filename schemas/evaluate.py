@@ -3,7 +3,7 @@
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from schemas.artifact import ArtifactRef
-from schemas.base import Strict
+from schemas.base import Gate, Strict
 
 
 class AccuracyConfig(Strict):
@@ -33,12 +33,6 @@ class Accuracy(Strict):
     flips_to_right: int
     logit_rmse: float = Field(description="root mean square difference to the FP32 logits")
     drop_points: float = Field(description="top-1 lost against FP32, in percentage points")
-
-
-class Gate(Strict):
-    name: str
-    passed: bool
-    detail: str = Field(description="the figure and its bound, in words")
 
 
 class EvaluationReport(Strict):

@@ -1,7 +1,8 @@
 """A job file: one network, one dataset, the engines wanted and what they must hold."""
 
-from pydantic import Field, StringConstraints
 from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from schemas.base import Strict
 from schemas.calibrate import CalibrationConfig

@@ -19,14 +19,14 @@ class ModelConfig(Strict):
     )
     weights: Path | None = Field(
         default=None,
-        description="safetensors state dict, relative to the job file; left out, the job trains one",
+        description="safetensors file, relative to the job file; left out: the job trains one",
     )
 
 
 class ModelRef(Strict):
-    """A network with its weights, as stages pass it: the code by digest, the weights by reference."""
+    """A network as stages pass it: its code by digest, its weights by reference."""
 
     factory: DottedName
-    kwargs: dict[str, JsonValue] = {}
+    kwargs: dict[str, JsonValue] = Field(default={})
     source_sha256: Sha256 = Field(description="digest of the source that the factory is defined in")
     weights: ArtifactRef

@@ -3,9 +3,9 @@
 from pydantic import Field
 
 from schemas.artifact import ArtifactRef
-from schemas.base import Strict, Target
+from schemas.base import Gate, Strict, Target
 from schemas.engine import LayerTable, Manifest
-from schemas.evaluate import Accuracy, Gate
+from schemas.evaluate import Accuracy
 from schemas.job import Job
 from schemas.profiling import LatencyReport
 from schemas.surgery import SurgeryReport

@@ -1,9 +1,9 @@
 """Repairing an exported graph, with proof that nothing broke."""
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from pydantic import Field, NonNegativeFloat
 
 from schemas.artifact import ArtifactRef
-from schemas.base import Strict, Target
+from schemas.base import Gate, Strict, Target
 
 
 class SurgeryConfig(Strict):
@@ -14,9 +14,6 @@ class SurgeryConfig(Strict):
     )
     min_top1_agreement: float = Field(
         default=0.98, ge=0, le=1, description="share of the parity images with the same top-1"
-    )
-    parity_images: NonNegativeInt = Field(
-        default=64, description="taken from the calibration images"
     )
 
 
@@ -48,6 +45,7 @@ class SurgeryReport(Strict):
     target: Target
     passes: tuple[PassRecord, ...]
     parity: tuple[Parity, ...]
+    gates: tuple[Gate, ...]
     nodes_before: dict[str, int] = Field(description="count by operator")
     nodes_after: dict[str, int]
 
