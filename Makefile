@@ -1,0 +1,72 @@
+# Every target makes what it needs; `make demo` on a fresh clone is enough. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOB ?= jobs/quickstart.yaml
+RUN_ARGS ?=
+PYTEST_ARGS ?=
+
+# Nothing here reports home: neither Prefect's server nor the libraries that honour DO_NOT_TRACK.
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
+export VENV
+
+.PHONY: help demo test venv venv-dev data lint format types imports unit lock container clean clean-all
+
+help: ## this list
+	@echo "enginesmith: a PyTorch vision model in, a proven INT8 engine out."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "Variables: PYTHON (3.11 to 3.14), VENV (.venv), JOB ($(JOB)), RUN_ARGS, PYTEST_ARGS"
+	@echo "           e.g. make demo RUN_ARGS='--set calibration.seed=7', make unit PYTEST_ARGS='-k surgery'"
+
+demo: venv data ## run the main job, jobs/quickstart.yaml: Fashion-MNIST, ResNet-20, INT8 engines
+	$(BIN)/enginesmith run $(JOB) $(RUN_ARGS)
+
+test: venv-dev data lint types imports unit ## everything CI checks: lint, types, import rules, tests
+
+venv: ## make .venv from requirements.lock (6.2 GB, hashed)
+	@scripts/bootstrap-venv run
+
+venv-dev: ## the same with the test tools, from requirements-dev.lock
+	@scripts/bootstrap-venv dev
+
+data: ## fetch Fashion-MNIST (Debian's package where apt is, else left to the job)
+	@scripts/fashion-mnist
+
+lint: venv-dev ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: venv-dev ## rewrite files as ruff wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: venv-dev ## mypy, strict
+	$(BIN)/mypy
+
+imports: venv-dev ## import-linter: flows -> tasks -> schemas, stages apart
+	$(BIN)/lint-imports
+
+unit: venv-dev ## pytest only
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lock: ## write both locks anew from pyproject.toml (needs uv)
+	scripts/bootstrap-lock
+
+container: ## build the image without a Docker daemon and run the quickstart in it (root, Debian)
+	scripts/container-build
+	scripts/container-quickstart
+
+clean: ## remove caches and build leftovers; keeps .venv, artifacts and datasets
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+
+clean-all: clean ## also remove .venv and the artifacts
+	rm -rf $(VENV) artifacts
