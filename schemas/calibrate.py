@@ -37,10 +37,10 @@ class CalibrationTable(Strict):
     """
 
     images: PositiveInt
-    images_sha256: str = Field(description="digest over the calibration images' content digests")
-    images_per_second: PositiveFloat
+    images_sha256: str = Field(description="digest over the calibration images' own digests")
     tensors: dict[str, TensorRange]
 
 
 class CalibrateResult(Strict):
-    table: ArtifactRef
+    table: ArtifactRef = Field(description="JSON: a CalibrationTable")
+    images_per_second: PositiveFloat

@@ -25,8 +25,21 @@ class QuantizationConfig(Strict):
     )
 
 
+class QuantizedModule(Strict):
+    """What became of one leaf module."""
+
+    name: str
+    kind: str = Field(description="the class that computes it now")
+    quantized: bool
+    scale: float | None = Field(default=None, description="of its output; None: it has no observer")
+
+
+class ConvertSummary(Strict):
+    modules: tuple[QuantizedModule, ...]
+
+
 class ConvertResult(Strict):
     """The INT8 model's state: integer weights, scales and zero-points."""
 
     state: ArtifactRef
-    summary: ArtifactRef = Field(description="JSON: which module became what")
+    summary: ArtifactRef = Field(description="JSON: a ConvertSummary")

@@ -21,6 +21,8 @@ from schemas.errors import InputError, StaleArtifactError
 
 M = TypeVar("M", bound=BaseModel)
 
+ARTIFACTS_VARIABLE = "ENGINESMITH_ARTIFACTS"
+
 
 def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
@@ -103,3 +105,12 @@ class Store:
     def load(self, ref: ArtifactRef, schema: type[M]) -> M:
         """A pydantic model stored with ``put_model``."""
         return schema.model_validate_json(self.open(ref).read_bytes())
+
+
+def current_store() -> Store:
+    """The store that this process works in: the folder that ENGINESMITH_ARTIFACTS names.
+
+    An environment variable, because a mounted volume is a property of the machine and not of a
+    job: worker, container and command line set it once.
+    """
+    return Store(Path(os.environ.get(ARTIFACTS_VARIABLE, "artifacts")))

@@ -1,0 +1,120 @@
+"""The one cache policy: when a stage's earlier result may stand in for running it.
+
+A key covers the stage's name, the digest of its source folder and of the shared rooms it uses, its
+parameters, and the versions it computes with. A result is a handful of references; it counts only
+if every file that it points to is still what its digest says.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+from pydantic import BaseModel, Field
+
+from schemas.artifact import ArtifactRef
+from schemas.data import DataRef
+from tasks.artifacts.store import current_store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+TASKS = Path(__file__).parent
+
+
+def references(value: object) -> Iterator[ArtifactRef]:
+    """Every artifact reference inside a stage's result."""
+    if isinstance(value, ArtifactRef):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from references(getattr(value, name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from references(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from references(item)
+
+
+class VerifiedJson(JSONSerializer):  # type: ignore[type-arg]
+    """JSON whose artifact references are checked against the store when it is read.
+
+    Prefect takes a record that fails to load for one that is not there, and runs the task again.
+    """
+
+    type: str = Field(default="verified-json", frozen=True)
+
+    def loads(self, blob: bytes) -> Any:
+        value = super().loads(blob)
+        store = current_store()
+        for ref in references(value):
+            store.open(ref)
+        return value
+
+
+@cache
+def source_digest(*folders: str) -> str:
+    """Hex SHA-256 over the Python source below some folders of ``tasks``."""
+    digest = hashlib.sha256()
+    for folder in sorted(folders):
+        for file in sorted((TASKS / folder).rglob("*.py")):
+            digest.update(file.relative_to(TASKS).as_posix().encode() + b"\0")
+            digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def identity(value: object) -> object:
+    """A parameter as JSON, without what does not change a result: where a dataset lies."""
+    if isinstance(value, DataRef):
+        return value.identity()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, (list, tuple)):
+        return [identity(item) for item in value]
+    return value
+
+
+def stage(
+    name: str,
+    *,
+    rooms: Iterable[str] = (),
+    versions: Iterable[str] = (),
+    fingerprint: Callable[[dict[str, Any]], dict[str, str]] = lambda parameters: {},
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """A Prefect task that is cached by everything its result depends on.
+
+    ``rooms`` are the shared folders of ``tasks`` whose code it runs, ``versions`` the packages it
+    computes with, and ``fingerprint`` gives what else counts, from the parameters.
+    """
+    folders = (name, *rooms)
+    packages = tuple(versions)
+
+    def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        material = {
+            "task": context.task.name,
+            "source": source_digest(*folders),
+            "parameters": {key: identity(value) for key, value in parameters.items()},
+            "versions": {package: importlib.metadata.version(package) for package in packages},
+            "fingerprint": fingerprint(parameters),
+        }
+        text = json.dumps(material, sort_keys=True)
+        return f"{context.task.name}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        return task(
+            name=function.__name__,
+            task_run_name=function.__name__,
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=key),
+            persist_result=True,
+            result_serializer=VerifiedJson(),
+        )(function)
+
+    return decorate

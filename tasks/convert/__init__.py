@@ -1,0 +1,1 @@
+"""From observers to integer kernels."""

@@ -1,0 +1,1 @@
+"""Accuracy of every form of the network, side by side."""

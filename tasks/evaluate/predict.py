@@ -1,0 +1,33 @@
+"""A network's answers for a whole set of images."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import InputError
+from tasks.runtimes.protocol import Session
+
+
+def predict(
+    session: Session, batches: Iterable[NDArray[np.float32]], num_classes: int, name: str
+) -> NDArray[np.float32]:
+    """Logits float32[N, classes] for batches of float32[n, C, H, W].
+
+    Raises InputError where the network's output is not one finite row of ``num_classes`` an image.
+    """
+    rows = []
+    for batch in batches:
+        logits = session.infer(batch)
+        if logits.shape != (len(batch), num_classes):
+            raise InputError(
+                f"{name} gives outputs of shape {tuple(logits.shape)} for {len(batch)} images of "
+                f"{num_classes} classes: set the model's number of classes in model.kwargs"
+            )
+        rows.append(logits)
+    logits = np.concatenate(rows)
+    if not np.isfinite(logits).all():
+        raise InputError(
+            f"{name} gives logits that are not finite: check model.weights and data.mean/data.std"
+        )
+    return logits

@@ -1,0 +1,158 @@
+"""PyTorch eager-mode post-training quantization for TensorRT.
+
+Activations are ``quint8`` with a symmetric range, which fixes the zero-point at 128: the same grid
+as int8 with zero-point 0, and the one that every torch since 2.11 still converts and exports
+(``qint8`` activations are refused by the per-channel kernels). Weights are ``qint8``, symmetric per
+output channel, within +-127 as TensorRT has them.
+
+The order is prepare, observe, convert. Preparing is deterministic, so that a table of scales and
+the FP32 network are all that is needed to make the INT8 network again.
+
+Source: PyTorch's quantization documentation, eager mode; NVIDIA's explicit-quantization scheme.
+"""
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.ao.quantization import (
+    FixedQParamsObserver,
+    HistogramObserver,
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    ObserverBase,
+    PerChannelMinMaxObserver,
+    QConfig,
+    QuantStub,
+    convert,
+    prepare,
+)
+
+from schemas.calibrate import CalibrationTable, TensorRange
+from schemas.convert import QuantizationConfig
+from schemas.errors import InputError
+
+OBSERVERS: dict[str, type[ObserverBase]] = {
+    "minmax": MinMaxObserver,
+    "moving_average": MovingAverageMinMaxObserver,
+    "histogram": HistogramObserver,
+}
+SYMMETRIC_ZERO_POINT = 128
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the deprecation notices that every call into eager mode and its exporter prints."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.Module:
+    """A copy of an FP32 network with conv, BatchNorm and ReLU fused and observers in place.
+
+    Raises InputError where the network has no QuantStub or no ``fuse_model``.
+    """
+    if not any(isinstance(module, QuantStub) for module in model.modules()):
+        raise InputError(
+            f"model {type(model).__name__} has no torch.ao.quantization.QuantStub, so eager mode "
+            "finds nothing to quantize: use a quantizable variant, such as those in "
+            "torchvision.models.quantization"
+        )
+    fuse = getattr(model, "fuse_model", None)
+    if not callable(fuse):
+        raise InputError(
+            f"model {type(model).__name__} has no fuse_model method: give it one that calls "
+            "torch.ao.quantization.fuse_modules on each conv, BatchNorm and ReLU"
+        )
+    torch.backends.quantized.engine = config.kernels
+    prepared = copy.deepcopy(model).eval()
+    with quiet():
+        prepared.fuse_model()  # type: ignore[operator]
+        prepared.qconfig = QConfig(  # type: ignore[assignment]
+            activation=OBSERVERS[config.observer].with_args(
+                dtype=torch.quint8, qscheme=torch.per_tensor_symmetric
+            ),
+            weight=PerChannelMinMaxObserver.with_args(
+                dtype=torch.qint8,
+                qscheme=torch.per_channel_symmetric,
+                quant_min=-127,
+                quant_max=127,
+            ),
+        )
+        return prepare(prepared, inplace=True)
+
+
+def activation_observers(prepared: nn.Module) -> dict[str, ObserverBase]:
+    """The activation observers of a prepared network, by module name, in module order."""
+    return {
+        name: module for name, module in prepared.named_modules() if isinstance(module, ObserverBase)
+    }
+
+
+def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
+    """What the observers saw and the scales that follow, by observer name.
+
+    Observers that no image reached are left out; ``convert`` gives them the default grid.
+    Raises InputError where a range is not finite.
+    """
+    ranges: dict[str, TensorRange] = {}
+    for name, observer in activation_observers(prepared).items():
+        minimum, maximum = float(observer.min_val), float(observer.max_val)  # type: ignore[arg-type]
+        if minimum > maximum:
+            continue
+        if not torch.isfinite(torch.tensor([minimum, maximum])).all():
+            raise InputError(
+                f"calibration: activation {name} reached {minimum}..{maximum}, which is not "
+                "finite: check model.weights and data.mean/data.std"
+            )
+        scale, zero_point = observer.calculate_qparams()  # type: ignore[no-untyped-call]
+        ranges[name] = TensorRange(
+            minimum=minimum,
+            maximum=maximum,
+            scale=float(scale),
+            zero_point=int(zero_point),
+        )
+    return ranges
+
+
+def convert_with_table(
+    model: nn.Module, config: QuantizationConfig, table: CalibrationTable
+) -> nn.Module:
+    """The INT8 network of an FP32 network and its calibration table.
+
+    Every observer is replaced by one that holds the table's scale.
+    """
+    prepared = prepare_for_calibration(model, config)
+    for name in activation_observers(prepared):
+        if name not in table.tensors:
+            continue
+        entry = table.tensors[name]
+        parent, _, child = name.rpartition(".")
+        setattr(
+            prepared.get_submodule(parent),
+            child,
+            FixedQParamsObserver(
+                scale=entry.scale,
+                zero_point=entry.zero_point,
+                dtype=torch.quint8,
+                qscheme=torch.per_tensor_symmetric,
+                quant_min=0,
+                quant_max=255,
+            ),
+        )
+    with quiet():
+        return convert(prepared, inplace=True)
+
+
+def load_int8(model: nn.Module, config: QuantizationConfig, state_file: Path) -> nn.Module:
+    """The INT8 network of an FP32 network and the state that ``convert`` stored."""
+    empty = CalibrationTable(images=1, images_sha256="", tensors={})
+    int8 = convert_with_table(model, config, empty)
+    with quiet():
+        int8.load_state_dict(torch.load(state_file, weights_only=True))
+    return int8

@@ -1,0 +1,1 @@
+"""How fast an engine is, against FP32 on the same runtime."""
