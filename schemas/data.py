@@ -1,7 +1,7 @@
 """The images to train, calibrate and evaluate on."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 
@@ -33,6 +33,9 @@ class ImageFolder(Strict):
     path: Path = Field(description="folder or tar file, relative to the job file")
     train: str = Field(default="train", description="folder of the training images")
     test: str = Field(default="test", description="folder of the test images")
+    mode: Literal["RGB", "L"] = Field(
+        default="RGB", description="what images are converted to: RGB, or L for one grey channel"
+    )
     classes: tuple[str, ...] | None = Field(
         default=None,
         description="the class folders expected, in label order; left out: sorted names",
@@ -96,3 +99,13 @@ class DataRef(Strict):
     input_shape: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="C, H, W")
     train_images: int
     test_images: int
+
+    def identity(self) -> dict[str, object]:
+        """What a cached result depends on: the content and the preprocessing, not the place."""
+        preprocessing = self.config.model_dump(mode="json", include={"image_size", "mean", "std"})
+        return {
+            "sha256": self.sha256,
+            "classes": self.classes,
+            "input_shape": self.input_shape,
+            **preprocessing,
+        }

@@ -1,0 +1,180 @@
+"""Images as ``<split>/<class>/<name>``, in a folder or inside a tar file."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from schemas.calibrate import Split as SplitName
+from schemas.data import ImageFolder
+from schemas.errors import InputError
+from tasks.datasets.container import Container, Member, open_container
+from tasks.datasets.dataset import Indices, InMemory, PixelReader, Pixels, Split
+from tasks.progress import track
+
+IN_MEMORY_BYTES = 1 << 30
+"""Up to this many bytes of pixels a split is decoded once and kept; above, image by image."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of one split, by class and then by name; that order is the order of indices."""
+
+    members: tuple[Member, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Encoded bytes to ``uint8[C, H, W]``."""
+
+    mode: str
+    size: tuple[int, int] | None
+
+    def __call__(self, data: bytes, where: str) -> NDArray[np.uint8]:
+        try:
+            with Image.open(io.BytesIO(data)) as encoded:
+                image = encoded.convert(self.mode)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{where} cannot be decoded ({error}): replace or remove it"
+            ) from error
+        if self.size is not None and image.size != self.size[::-1]:
+            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(image)
+        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def load(
+    config: ImageFolder, split: SplitName, size: tuple[int, int] | None, *, show: bool = True
+) -> Split:
+    """Read one split, resizing to ``size`` (height, width) if given.
+
+    Raises InputError where the path, the split, the classes or an image are not as they should be.
+    """
+    container = open_container(config.path)
+    listing = list_split(container, config, split)
+    decode = Decoder(config.mode, size)
+    reference = _reference(container, listing, decode)
+    reader: PixelReader = _Lazy(container, listing, decode, reference)
+    if len(listing.members) * int(np.prod(reference.shape)) <= IN_MEMORY_BYTES:
+        reader = InMemory(_decode_all(reader, len(listing.members), split if show else None))
+    return Split(reader, listing.labels, listing.classes, reference.shape)
+
+
+def list_split(container: Container, config: ImageFolder, split: SplitName) -> Listing:
+    """The images of a split, and its classes checked against the configured or other split's."""
+    folder = {"train": config.train, "test": config.test}[split].strip("/")
+    members = [m for m in container.members() if m.name.startswith(folder + "/")]
+    if not members:
+        raise InputError(
+            f"{config.path} has no images in {folder}/<class>/: pack it so, or name its folder "
+            f"with data.image_folder.{split}"
+        )
+    depth = folder.count("/") + 2
+    by_class: dict[str, list[Member]] = {}
+    for member in members:
+        parts = member.name.split("/")
+        if len(parts) > depth:
+            by_class.setdefault(parts[depth - 1], []).append(member)
+    classes = config.classes or tuple(sorted(by_class))
+    if set(classes) != set(by_class):
+        missing = ", ".join(sorted(set(classes) - set(by_class))) or "none"
+        extra = ", ".join(sorted(set(by_class) - set(classes))) or "none"
+        raise InputError(
+            f"{config.path}: the class folders of {folder} are not those of "
+            f"data.image_folder.classes (missing: {missing}; unexpected: {extra}): correct either"
+        )
+    ordered = [m for name in classes for m in sorted(by_class[name], key=lambda m: m.name)]
+    labels = np.repeat(np.arange(len(classes)), [len(by_class[name]) for name in classes])
+    return Listing(tuple(ordered), labels.astype(np.int64), classes)
+
+
+def first_shape(container: Container, listing: Listing, decode: Decoder) -> tuple[int, int, int]:
+    """(C, H, W) of a split's images, read from the first."""
+    return _reference(container, listing, decode).shape
+
+
+def both_listings(config: ImageFolder) -> tuple[Container, Listing, Listing]:
+    """Train and test, with the same classes. Raises InputError where they differ."""
+    container = open_container(config.path)
+    train, test = (list_split(container, config, split) for split in ("train", "test"))
+    if train.classes != test.classes:
+        only = sorted(set(train.classes) ^ set(test.classes))
+        raise InputError(
+            f"{config.path}: {config.train} and {config.test} do not have the same class folders "
+            f"({', '.join(only)} in one only): correct it"
+        )
+    return container, train, test
+
+
+def content_sha256(container: Container, listings: tuple[Listing, ...]) -> str:
+    """Digest of every encoded image and its class, in order of indices.
+
+    A folder and a tar of the same images have the same digest, wherever they lie.
+    """
+    total = hashlib.sha256()
+    for listing in listings:
+        total.update(repr((listing.classes, len(listing.members))).encode())
+        total.update(listing.labels.tobytes())
+        for member in listing.members:
+            total.update(hashlib.sha256(container.read(member)).digest())
+    return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The image whose shape all others must have."""
+
+    shape: tuple[int, int, int]
+    where: str
+
+    def check(self, pixels: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
+        if pixels.shape != self.shape:
+            raise InputError(
+                f"{where} is {pixels.shape[1]}x{pixels.shape[2]} pixels, and {self.where} "
+                f"{self.shape[1]}x{self.shape[2]}: resize all with data.image_size: [height, width]"
+            )
+        return pixels
+
+
+def _reference(container: Container, listing: Listing, decode: Decoder) -> _Reference:
+    member = listing.members[0]
+    where = container.where(member)
+    channels, height, width = decode(container.read(member), where).shape
+    return _Reference((channels, height, width), where)
+
+
+def _decode_all(reader: PixelReader, count: int, split: str | None) -> Pixels:
+    starts = range(0, count, 256)
+    first = reader(np.zeros(1, np.int64))
+    pixels = np.empty((count, *first.shape[1:]), first.dtype)
+    for start in starts if split is None else track(starts, f"decoding {split}", len(starts)):
+        stop = min(start + 256, count)
+        pixels[start:stop] = reader(np.arange(start, stop))
+    return pixels
+
+
+class _Lazy:
+    """Decodes images when they are asked for."""
+
+    def __init__(
+        self, container: Container, listing: Listing, decode: Decoder, reference: _Reference
+    ) -> None:
+        self.container = container
+        self.members = listing.members
+        self.decode = decode
+        self.reference = reference
+
+    def __call__(self, indices: Indices, /) -> NDArray[np.uint8]:
+        pixels = np.empty((len(indices), *self.reference.shape), np.uint8)
+        for row, index in enumerate(indices):
+            member = self.members[index]
+            where = self.container.where(member)
+            image = self.decode(self.container.read(member), where)
+            pixels[row] = self.reference.check(image, where)
+        return pixels

@@ -1,0 +1,1 @@
+"""Networks: found by name, built, given their weights, digested without being imported."""
