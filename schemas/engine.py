@@ -2,12 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
 
 from schemas.artifact import ArtifactRef, Sha256
 from schemas.base import Strict, Target
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d+\.\d$")]
+
+
+Precision = Literal["float32", "int8"]
+BatchSizes = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
 class OpenVinoConfig(Strict):
@@ -20,6 +24,10 @@ class TensorRtRtxConfig(Strict):
     compute_capability: ComputeCapability = Field(
         default="8.6", description="GPU generation to compile for: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"
     )
+    batch_sizes: Precision = Literal["float32", "int8"]
+BatchSizes = Field(
+        default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
+    )
     timeout_s: PositiveFloat = 600.0
 
 
@@ -28,6 +36,10 @@ class TensorRtConfig(Strict):
 
     workspace_bytes: PositiveInt | None = Field(
         default=None, description="left out: TensorRT decides"
+    )
+    batch_sizes: Precision = Literal["float32", "int8"]
+BatchSizes = Field(
+        default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
     )
     timeout_s: PositiveFloat = 3600.0
 
@@ -72,7 +84,8 @@ class LayerTable(Strict):
 
     @property
     def kernels(self) -> int:
-        return len(self.layers)
+        """Layers that compute; shape arithmetic and stream synchronization do not."""
+        return sum(layer.type not in ("shape_call", "signal", "wait") for layer in self.layers)
 
     @property
     def float_convolutions(self) -> tuple[Layer, ...]:
@@ -87,12 +100,12 @@ class Manifest(Strict):
     """What a plan is, where it came from and where it runs."""
 
     engine: Target
-    precision: Literal["float32", "int8"]
+    precision: Precision
     graph_sha256: Sha256 = Field(description="the ONNX file that was compiled")
     plan_sha256: Sha256
     plan_bytes: NonNegativeInt
     fingerprint: dict[str, str] = Field(description="versions, processor or GPU, driver")
-    options: dict[str, str | int | float | bool | None]
+    options: dict[str, JsonValue]
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     build_s: float

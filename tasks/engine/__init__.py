@@ -1,0 +1,1 @@
+"""Compiling repaired graphs into engine plans."""

@@ -1,0 +1,180 @@
+"""OpenVINO on the CPU: the engine for machines without a GPU.
+
+A plan is OpenVINO's IR, ``model.xml`` and ``model.bin``, in one uncompressed ZIP file. The blob of
+``export_model()`` would load as well, but its shapes are fixed for good: either dynamic, which
+doubles ResNet-18's latency, or one batch size. IR is compiled for each batch size it meets.
+"""
+
+import io
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.base import Strict, Target
+from schemas.engine import TensorInfo
+from schemas.errors import InputError
+from tasks.runtimes.batches import check_images, infer_in_batches
+from tasks.runtimes.clock import time_calls
+from tasks.runtimes.openvino_layers import layer_table
+from tasks.runtimes.processor import cpu, installed_version
+from tasks.runtimes.protocol import Build
+
+# A fixed date keeps plans of the same graph equal byte by byte.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+# Compiled batch sizes kept at a time: the usual one, and the rest of a test set.
+_KEPT_SHAPES = 2
+
+
+class OpenVinoRuntime:
+    target: Target = "openvino"
+
+    def fingerprint(self) -> dict[str, str]:
+        found = installed_version("openvino", "OpenVINO", "pip install openvino")
+        return {"openvino": found, **cpu()}
+
+    def build(self, graph: Path, plan: Path, options: Strict) -> Build:  # noqa: ARG002
+        """Convert the ONNX file, compile it for one image to learn its layers, write the IR."""
+        import openvino as ov
+
+        start = time.perf_counter()
+        core = ov.Core()
+        try:
+            model: Any = core.read_model(graph)
+        except RuntimeError as error:
+            raise InputError(f"OpenVINO cannot read {graph.name}: {_last_line(error)}") from error
+        inputs, outputs = _tensors(model.inputs), _tensors(model.outputs)
+        with tempfile.TemporaryDirectory() as folder:
+            xml = Path(folder) / "model.xml"
+            ov.save_model(model, xml, compress_to_fp16=False)
+            _pack(plan, xml, xml.with_suffix(".bin"))
+        _fix_batch(model, tuple(abs(size) for size in inputs[0].shape))
+        compiled = core.compile_model(model, "CPU", _properties(threads=0))
+        layers = layer_table(compiled.get_runtime_model(), graph)
+        return Build(
+            inputs=inputs,
+            outputs=outputs,
+            layers=layers,
+            build_s=time.perf_counter() - start,
+            peak_memory_bytes=None,
+        )
+
+    def open(self, plan: Path, *, threads: int = 0) -> "OpenVinoSession":
+        """Load a plan. Raises InputError where the file is not one, or is damaged."""
+        return OpenVinoSession(plan, threads=threads)
+
+
+class OpenVinoSession:
+    """A loaded plan, compiled anew for each batch size that it meets."""
+
+    def __init__(self, plan: Path, *, threads: int) -> None:
+        import openvino as ov
+
+        self._core: Any = ov.Core()
+        self._tensor: Any = ov.Tensor
+        self._threads = threads
+        self._xml, self._weights = _unpack(plan)
+        try:
+            model = self._read()
+        except RuntimeError as error:
+            raise InputError(
+                f"OpenVINO cannot load plan {plan.name}: {_last_line(error)}"
+            ) from error
+        self.inputs, self.outputs = _tensors(model.inputs), _tensors(model.outputs)
+        self._requests: dict[tuple[int, ...], Any] = {}
+
+    def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits ``float32[N, classes]`` of images ``float32[N, C, H, W]``."""
+        batch = check_images(batch, self.inputs[0].shape, "the plan")
+        size = self.inputs[0].shape[0]
+        return self._call(batch) if size < 0 else infer_in_batches(batch, size, self._call)
+
+    def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
+        """Milliseconds of each of ``calls`` calls on a tensor set once: ``float64[calls]``."""
+        batch = check_images(batch, self.inputs[0].shape, "the plan")
+        request = self._request(batch.shape)
+        request.set_input_tensor(0, self._tensor(batch, shared_memory=True))
+        return time_calls(request.infer, calls)
+
+    def _call(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        request = self._request(batch.shape)
+        request.set_input_tensor(0, self._tensor(batch, shared_memory=True))
+        request.infer()
+        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._requests:
+            while len(self._requests) >= _KEPT_SHAPES:
+                del self._requests[next(iter(self._requests))]
+            model = self._read()
+            _fix_batch(model, shape)
+            compiled = self._core.compile_model(model, "CPU", _properties(self._threads))
+            self._requests[shape] = compiled.create_infer_request()
+        return self._requests[shape]
+
+    def _read(self) -> Any:
+        return self._core.read_model(self._xml, self._weights)
+
+
+def _properties(threads: int) -> dict[str, Any]:
+    """One request at a time, and float32 for whatever is not quantized.
+
+    Without the hint CPUs with AVX512-BF16 compute the rest in bfloat16.
+    """
+    properties: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if threads:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+def _fix_batch(model: Any, shape: tuple[int, ...]) -> None:
+    if model.inputs[0].get_partial_shape().is_dynamic:
+        model.reshape({model.inputs[0]: list(shape)})
+
+
+def _pack(plan: Path, *files: Path) -> None:
+    with zipfile.ZipFile(plan, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(zipfile.ZipInfo(file.name, date_time=_EPOCH), file.read_bytes())
+
+
+def _unpack(plan: Path) -> tuple[bytes, bytes]:
+    """The IR of a plan; ZIP's checksums notice damage."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(plan.read_bytes())) as archive:
+            return archive.read("model.xml"), archive.read("model.bin")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{plan} is no OpenVINO plan or is damaged ({error}): build it again"
+        ) from error
+
+
+def _tensors(ports: Any) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(
+            name=port.get_any_name(),
+            dtype=_dtype(port.get_element_type()),
+            shape=tuple(
+                -1 if size.is_dynamic else size.get_length() for size in port.get_partial_shape()
+            ),
+        )
+        for port in ports
+    )
+
+
+def _dtype(element: Any) -> str:
+    name = str(element.get_type_name())
+    return {"f32": "float32", "f16": "float16", "u8": "uint8", "i8": "int8"}.get(name, name)
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What TensorRT and TensorRT for RTX share; the module is passed in."""

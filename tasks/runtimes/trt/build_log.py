@@ -1,0 +1,49 @@
+"""The table of layers in TensorRT for RTX's build log.
+
+Without a GPU a plan cannot be opened and inspected, but with detailed profiling verbosity the
+log's message ``Layers:`` lists every kernel on a line of its own, in order of execution.
+"""
+
+import re
+
+from schemas.engine import Layer, LayerTable
+
+# The compiler's word for a convolution kernel; deconvolutions appear under their own.
+_CONVOLUTIONS = {"correlation", "convolution", "deconvolution"}
+_MATMULS = {"gemm", "gemv", "matmul", "fc"}
+_LINE = re.compile(
+    r"^Name: (?P<name>.*?), LayerType: (?P<type>[^,]*), Inputs: \[(?P<inputs>.*?)\], "
+    r"Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: "
+)
+_DTYPE = re.compile(r"Datatype: (\w+)")
+_NODE = re.compile(r"\[ONNX Layer: (.*?)\](?=\[|$)")
+_DTYPES = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
+
+
+def layer_table(log: str) -> LayerTable:
+    """Parse the message that starts with ``Layers:``; an empty one gives an empty table."""
+    layers = []
+    for line in log.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        inputs = _dtypes(match["inputs"])
+        kind = match["type"].strip()
+        metadata = line.partition("Metadata: ")[2]
+        layers.append(
+            Layer(
+                name=match["name"],
+                type=kind,
+                onnx_nodes=tuple(dict.fromkeys(_NODE.findall(metadata))),
+                input_dtypes=inputs,
+                output_dtypes=_dtypes(match["outputs"]),
+                is_convolution=kind in _CONVOLUTIONS,
+                is_matmul=kind in _MATMULS,
+                is_integer=bool(inputs) and inputs[0] == "int8",
+            )
+        )
+    return LayerTable(source="TensorRT for RTX's build log", layers=tuple(layers))
+
+
+def _dtypes(tensors: str) -> tuple[str, ...]:
+    return tuple(_DTYPES.get(name, name.lower()) for name in _DTYPE.findall(tensors))
