@@ -8,8 +8,6 @@ from schemas.artifact import ArtifactRef, Sha256
 from schemas.base import Strict, Target
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d+\.\d$")]
-
-
 Precision = Literal["float32", "int8"]
 BatchSizes = tuple[PositiveInt, PositiveInt, PositiveInt]
 
@@ -24,8 +22,7 @@ class TensorRtRtxConfig(Strict):
     compute_capability: ComputeCapability = Field(
         default="8.6", description="GPU generation to compile for: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"
     )
-    batch_sizes: Precision = Literal["float32", "int8"]
-BatchSizes = Field(
+    batch_sizes: BatchSizes = Field(
         default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
     )
     timeout_s: PositiveFloat = 600.0
@@ -37,8 +34,7 @@ class TensorRtConfig(Strict):
     workspace_bytes: PositiveInt | None = Field(
         default=None, description="left out: TensorRT decides"
     )
-    batch_sizes: Precision = Literal["float32", "int8"]
-BatchSizes = Field(
+    batch_sizes: BatchSizes = Field(
         default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
     )
     timeout_s: PositiveFloat = 3600.0
