@@ -1,0 +1,99 @@
+"""Checkpoints: safetensors files, which hold tensors and can run no code."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from schemas.errors import InputError
+
+_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+# A zip archive is what torch.save writes; the others open a pickle of protocol 2 to 5.
+_PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises InputError where it is missing, a pickle, damaged, or holds values that are not finite.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"there is no checkpoint {path}: correct model.weights, or leave it out to train one"
+        )
+    with path.open("rb") as file:
+        head = file.read(4)
+    if path.suffix in _PICKLE_SUFFIXES or head.startswith(_PICKLE_HEADS):
+        raise InputError(
+            f"{path} is a pickle, which can run code when it is read, and was not opened: convert "
+            'it where you trust it with python -c "import torch, safetensors.torch as s; '
+            f"s.save_file(torch.load('{path.name}', weights_only=True), "
+            f"'{path.stem}.safetensors')\""
+        )
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is not a whole safetensors file ({error}): copy or train it again"
+        ) from error
+    broken = [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all())
+    ]
+    if broken:
+        raise InputError(f"{path} has NaN or infinity in {_names(broken)}: train it again")
+    return tensors
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Copy a checkpoint into a network; half-precision weights become the network's own type.
+
+    Raises InputError as ``read_weights`` does, and where names, shapes or kinds differ.
+    """
+    tensors = read_weights(path)
+    own = model.state_dict()
+    missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
+    if missing or unexpected:
+        raise InputError(
+            f"{path} does not fit the network (missing: {_names(missing)}; unexpected: "
+            f"{_names(unexpected)}): check model.factory and model.kwargs"
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != own[name].shape:
+            raise InputError(
+                f"{path} does not fit the network: {name} is {list(tensor.shape)} and should be "
+                f"{list(own[name].shape)}: check model.kwargs, such as num_classes"
+            )
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise InputError(
+                f"{path} does not fit the network: {name} is {tensor.dtype} and should be "
+                f"{own[name].dtype}: store the network's own types"
+            )
+    model.load_state_dict(tensors)
+
+
+def save_weights(model: nn.Module, path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a network's state as safetensors, its floats as ``dtype`` if given.
+
+    The same weights give the same bytes: there is no metadata and no time in the file.
+    """
+    state = {
+        name: (tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for name, tensor in model.state_dict().items()
+    }
+    save_file(state, path)
+
+
+def _names(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    return ", ".join(ordered[:3]) + (
+        f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
+    ) or ("none")
