@@ -17,16 +17,30 @@ class SurgeryConfig(Strict):
     )
 
 
+class Skip(Strict):
+    """Something a pass could have changed and did not."""
+
+    node: str
+    reason: str
+
+
 class PassRecord(Strict):
     """What one pass did to the graph."""
 
     name: str
     changed: tuple[str, ...] = Field(description="nodes or tensors, by name")
+    left_alone: tuple[Skip, ...] = ()
     summary: str = Field(description="what was done, in words; or why it did not run")
     skipped: bool = False
     keeps_values: bool = Field(description="its output must be bit-equal to its input's")
     max_abs_difference: float | None = Field(
         default=None, description="against the graph before this pass; None: not measured"
+    )
+    max_difference_steps: float | None = Field(
+        default=None, description="the same in quantization steps of the output"
+    )
+    top1_agreement: float | None = Field(
+        default=None, description="with the graph before this pass; None: not measured"
     )
 
 

@@ -1,0 +1,1 @@
+"""Repairing a quantized ONNX graph for a compiler, and proving that nothing broke."""

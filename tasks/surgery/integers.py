@@ -1,0 +1,58 @@
+"""Tensors of quantized integers: which they are, and which nodes hand them on unchanged."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.graph import is_constant
+from tasks.surgery.quantizers import grid_of, is_q
+
+# They reorder, drop or repeat values and compute none, so that they mean the same on integers,
+# on reals, and on either side of a quantizer. MaxPool belongs here because quantization is
+# monotone; AveragePool does not. Input 0 is the data.
+MOVES_VALUES = frozenset(
+    {
+        "MaxPool",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Slice",
+        "Split",
+        "Gather",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Identity",
+        "Expand",
+        "Tile",
+    }
+)
+
+
+def cast_type(node: gs.Node) -> np.dtype[Any]:
+    """What a Cast node casts to."""
+    to = node.attrs["to"]
+    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(to) if isinstance(to, int) else to)
+
+
+def integer_type(tensor: gs.Tensor) -> np.dtype[Any] | None:
+    """The type of a quantized activation, followed back to its QuantizeLinear; None if it has none.
+
+    Value infos of exporters may lie about tensors behind a Cast, so types are followed, not read.
+    """
+    while not is_constant(tensor) and tensor.inputs:
+        node = tensor.inputs[0]
+        if is_q(node):
+            return grid_of(node).dtype
+        if node.domain:
+            return None
+        if node.op == "Cast":
+            found = cast_type(node)
+            return found if found in (np.dtype(np.int8), np.dtype(np.uint8)) else None
+        if node.op not in MOVES_VALUES:
+            return None
+        tensor = node.inputs[0]
+    return None

@@ -1,0 +1,1 @@
+"""One repair a file."""

@@ -1,0 +1,54 @@
+"""Dequantizing and quantizing again on the same grid is nothing."""
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import producer, redirect, sweep
+from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
+
+
+class CancelPairs:
+    """Rules.
+
+    1. A QuantizeLinear that reads a DequantizeLinear of its own grid goes: its readers read the
+       integers before both.
+    2. Another scale in between is a requantization and stays.
+    """
+
+    name = "cancel_pairs"
+    keeps_values = True
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        for node in graph.nodes:
+            source = _cancels(node)
+            if source is None:
+                continue
+            if redirect(graph, node.outputs[0], source.inputs[0]):
+                changes.changed.append(node.name)
+            else:
+                changes.skip(node.name, "an output of the graph")
+        sweep(graph)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        left = [n.name for n in graph.nodes if _cancels(n) is not None and n.outputs[0].outputs]
+        return f"pairs left: {', '.join(left[:3])}" if left else None
+
+
+def _cancels(node: gs.Node) -> gs.Node | None:
+    """The DequantizeLinear that a QuantizeLinear undoes."""
+    if not is_q(node) or not has_grid(node):
+        return None
+    source = producer(node.inputs[0])
+    if source is None or not is_dq(source) or not has_grid(source):
+        return None
+    grid = grid_of(node)
+    # Below the normal range, scale times integer is no longer exact enough to come back.
+    if not grid.same_as(grid_of(source)) or np.any(grid.scale < np.finfo(np.float32).tiny):
+        return None
+    return source

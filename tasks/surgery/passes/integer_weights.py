@@ -1,0 +1,77 @@
+"""Weights are stored as int8 integers behind a DequantizeLinear."""
+
+from typing import Any
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import Names, constant, is_constant, is_output, redirect, sweep
+from tasks.surgery.quantizers import Grid, grid_of, has_grid, is_q
+
+
+class IntegerWeights:
+    """Rules.
+
+    1. QuantizeLinear of an initializer is computed here; its DequantizeLinear stays. That is the
+       form other quantizers write: float weights, Q, DQ.
+    2. Weights nobody quantized stay float.
+    """
+
+    name = "integer_weights"
+    keeps_values = True
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        names = Names(graph)
+        for node in graph.nodes:
+            if not _is_weight_quantizer(node):
+                continue
+            grid = grid_of(node)
+            if grid.block_size or is_output(graph, node.outputs[0]):
+                changes.skip(node.name, "quantized in blocks, or an output of the graph")
+                continue
+            integers = quantize(np.asarray(node.inputs[0].values), grid)
+            stored = constant(names.fresh(f"{node.inputs[0].name}_quantized"), integers)
+            redirect(graph, node.outputs[0], stored)
+            changes.changed.append(node.name)
+        sweep(graph)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        left = [
+            n.name
+            for n in graph.nodes
+            if _is_weight_quantizer(n)
+            and not grid_of(n).block_size
+            and not is_output(graph, n.outputs[0])
+        ]
+        return f"weights quantized at run time left: {', '.join(left[:3])}" if left else None
+
+
+def _is_weight_quantizer(node: gs.Node) -> bool:
+    return is_q(node) and is_constant(node.inputs[0]) and has_grid(node)
+
+
+def quantize(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """What QuantizeLinear computes: round half to even in the values' own precision, saturate."""
+    scale, point = (
+        along_axis(grid.scale, grid, values.ndim),
+        along_axis(grid.zero_point, grid, values.ndim),
+    )
+    low, high = grid.bounds
+    steps = np.rint(values / scale).astype(np.float64) + point.astype(np.float64)
+    return np.asarray(np.clip(steps, low, high), grid.dtype)
+
+
+def along_axis(values: NDArray[Any], grid: Grid, ndim: int) -> NDArray[Any]:
+    """Per-channel values shaped to broadcast over a tensor of ``ndim`` dimensions."""
+    if values.size == 1:
+        return values.reshape(())
+    shape = [1] * ndim
+    shape[grid.axis] = -1
+    return values.reshape(shape)

@@ -1,0 +1,67 @@
+"""One quantizer where several do the same."""
+
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import redirect, sweep
+from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
+
+
+class MergeEqual:
+    """Rules.
+
+    1. QuantizeLinear nodes of one grid that read the same tensor become the first of them.
+    2. Then so do DequantizeLinear nodes: exporters write one for each reader.
+    3. One whose output is an output of the graph stays, for its name.
+    """
+
+    name = "merge_equal"
+    keeps_values = True
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        outputs = {id(tensor) for tensor in graph.outputs}
+        # Merging quantizers gives dequantizers a common input, hence the order.
+        for kind in (is_q, is_dq):
+            for first, other in _equal(graph, kind):
+                if id(other.outputs[0]) in outputs:
+                    continue
+                redirect(graph, other.outputs[0], first.outputs[0])
+                changes.changed.append(other.name)
+        sweep(graph)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        outputs = {id(tensor) for tensor in graph.outputs}
+        left = [
+            other.name
+            for kind in (is_q, is_dq)
+            for _, other in _equal(graph, kind)
+            if id(other.outputs[0]) not in outputs
+        ]
+        return f"equal quantizers left: {', '.join(left[:3])}" if left else None
+
+
+def _equal(graph: gs.Graph, kind) -> list[tuple[gs.Node, gs.Node]]:  # type: ignore[no-untyped-def]
+    """Pairs of nodes of a kind that compute the same, the first node of each group first."""
+    groups: dict[tuple[object, ...], gs.Node] = {}
+    pairs = []
+    for node in graph.nodes:
+        if not kind(node) or not has_grid(node):
+            continue
+        grid = grid_of(node)
+        key = (
+            id(node.inputs[0]),
+            grid.dtype.str,
+            grid.scale.tobytes(),
+            grid.zero_point.tobytes(),
+            None if grid.per_tensor else grid.axis,
+            grid.block_size,
+        )
+        first = groups.setdefault(key, node)
+        if first is not node:
+            pairs.append((first, node))
+    return pairs

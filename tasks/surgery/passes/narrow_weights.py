@@ -1,0 +1,49 @@
+"""Weights keep to -127..127."""
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import Names, constant
+from tasks.surgery.quantizers import grid_of, has_grid, is_constant_dq
+
+
+class NarrowWeights:
+    """Rules.
+
+    1. An int8 weight of -128 becomes -127, TensorRT's own symmetric range: one step of that
+       weight, and only where an observer used the last value of the type.
+    2. int32 biases, and weights already in range, are untouched.
+    """
+
+    name = "narrow_weights"
+    keeps_values = False
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        names = Names(graph)
+        for node in graph.nodes:
+            if not _is_wide(node):
+                continue
+            weights = np.asarray(node.inputs[0].values)
+            narrowed = constant(
+                names.fresh(f"{node.inputs[0].name}_narrow"), np.maximum(weights, np.int8(-127))
+            )
+            changes.changed.append(f"{node.inputs[0].name} ({int((weights == -128).sum())} values)")
+            node.inputs[0] = narrowed
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        left = [node.name for node in graph.nodes if _is_wide(node)]
+        return f"weights of -128 left: {', '.join(left[:3])}" if left else None
+
+
+def _is_wide(node: gs.Node) -> bool:
+    if not is_constant_dq(node) or not has_grid(node):
+        return False
+    if grid_of(node).dtype != np.int8 or node.inputs[0].values.dtype != np.int8:
+        return False
+    return bool(np.any(np.asarray(node.inputs[0].values) == -128))

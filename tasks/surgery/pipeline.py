@@ -1,0 +1,36 @@
+"""Which passes each target gets, in order: read it from top to bottom."""
+
+from schemas.base import Target
+from tasks.surgery.contract import Pass
+from tasks.surgery.passes.cancel_pairs import CancelPairs
+from tasks.surgery.passes.drop_casts import DropCasts
+from tasks.surgery.passes.float_bias import FloatBias
+from tasks.surgery.passes.fold_constants import FoldConstants
+from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
+from tasks.surgery.passes.integer_weights import IntegerWeights
+from tasks.surgery.passes.merge_equal import MergeEqual
+from tasks.surgery.passes.narrow_weights import NarrowWeights
+from tasks.surgery.passes.scalar_scales import ScalarScales
+from tasks.surgery.passes.unsigned_activations import UnsignedActivations
+
+# These keep every value: after them the graph is still bit-equal to what it came from.
+_CANONICAL: tuple[Pass, ...] = (
+    FoldConstants(),
+    DropCasts(),
+    ScalarScales(),
+    Int8ZeroPoints(),
+    IntegerWeights(),
+    FloatBias(),
+    MergeEqual(),
+    CancelPairs(),
+)
+
+# These change what is rounded where; each is measured.
+_PLACEMENT: tuple[Pass, ...] = (NarrowWeights(),)
+
+PIPELINES: dict[Target, tuple[Pass, ...]] = {
+    "tensorrt": (*_CANONICAL, *_PLACEMENT),
+    "tensorrt_rtx": (*_CANONICAL, *_PLACEMENT),
+    "openvino": (*_CANONICAL, *_PLACEMENT, UnsignedActivations()),
+    "onnxruntime": _CANONICAL,
+}

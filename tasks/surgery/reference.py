@@ -1,0 +1,69 @@
+"""What a graph computes, by ONNX Runtime with its optimizations off."""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from schemas.errors import InputError
+
+
+class ReferenceSession:
+    """ONNX Runtime as written: no fusion, one thread, so that equal graphs give equal bits.
+
+    Raises InputError where ONNX Runtime refuses the graph.
+    """
+
+    def __init__(self, model: onnx.ModelProto, extra_outputs: tuple[str, ...] = ()) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        if extra_outputs:
+            watched = onnx.ModelProto()
+            watched.CopyFrom(model)
+            known = {x.name for x in watched.graph.output}
+            watched.graph.output.extend(
+                onnx.ValueInfoProto(name=name) for name in extra_outputs if name not in known
+            )
+            model = watched
+        try:
+            self._session = ort.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise InputError(f"ONNX Runtime refuses the graph: {error}") from error
+        given = self._session.get_inputs()
+        if len(given) != 1:
+            raise InputError(
+                f"parity is measured on one input of images; the graph has {len(given)}: "
+                + ", ".join(x.name for x in given)
+            )
+        self._input = given[0].name
+        shape = given[0].shape
+        self._batch = shape[0] if shape and isinstance(shape[0], int) else None
+        self.outputs = tuple(x.name for x in self._session.get_outputs())
+
+    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+        """Every output for ``images: float32[N, C, H, W]``, by name, batches joined.
+
+        A graph of a fixed batch takes the images in such batches; the rest that fills none is
+        left out.
+        """
+        size = self._batch or len(images)
+        parts = [
+            self._session.run(list(self.outputs), {self._input: images[start : start + size]})
+            for start in range(0, len(images) - size + 1, size)
+        ]
+        if not parts:
+            raise InputError(f"the graph takes batches of {size}; only {len(images)} images given")
+        return {
+            name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.outputs)
+        }
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The first output, flattened to ``float32[N, values]``."""
+        first = self.run(images)[self.outputs[0]]
+        return np.asarray(first, np.float32).reshape(len(first), -1)

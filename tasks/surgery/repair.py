@@ -1,0 +1,73 @@
+"""Repairing a graph: the pipeline of its target, pass by pass."""
+
+import sys
+from collections.abc import Iterator
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from schemas.base import Target
+from schemas.surgery import PassRecord, Skip
+from tasks.surgery.contract import Changes, Pass, PassError
+from tasks.surgery.graph import from_model, to_model
+from tasks.surgery.intake import admit
+from tasks.surgery.pipeline import PIPELINES
+
+
+def repair(raw: onnx.ModelProto, target: Target) -> tuple[onnx.ModelProto, tuple[PassRecord, ...]]:
+    """The best graph that ``target``'s compiler can be given, and what each pass did.
+
+    ``raw``: a quantized network as an exporter wrote it; it is left as it is. The result has the
+    same inputs and outputs, int8 tensors with zero-point 0, scalar activation scales, int8 weights
+    and float32 biases, and is checked in full. Raises InputError where the graph cannot be used,
+    naming the node.
+    """
+    graph = from_model(admit(raw, target))
+    records = tuple(_run(each, graph)[0] for each in PIPELINES[target])
+    repaired = to_model(graph, raw)
+    onnx.checker.check_model(repaired, full_check=True)
+    return repaired, records
+
+
+def steps(
+    raw: onnx.ModelProto, target: Target
+) -> Iterator[tuple[PassRecord, onnx.ModelProto | None]]:
+    """The same, one pass at a time: what it did, and the graph behind it; None where unchanged."""
+    graph = from_model(admit(raw, target))
+    for each in PIPELINES[target]:
+        record, changed = _run(each, graph)
+        yield record, to_model(graph, raw) if changed else None
+
+
+def _run(each: Pass, graph: gs.Graph) -> tuple[PassRecord, bool]:
+    reason = each.requires(graph)
+    if reason is not None:
+        return PassRecord(
+            name=each.name,
+            changed=(),
+            summary=reason,
+            skipped=True,
+            keeps_values=each.keeps_values,
+        ), False
+    try:
+        changes = each.apply(graph)
+    except (KeyError, IndexError, AttributeError, ValueError) as error:
+        raise PassError(f"pass {each.name} failed: {type(error).__name__}: {error}") from error
+    broken = each.ensures(graph)
+    if broken is not None:
+        raise PassError(f"pass {each.name} did not do its work: {broken}")
+    record = PassRecord(
+        name=each.name,
+        changed=tuple(changes.changed),
+        left_alone=tuple(Skip(node=node, reason=why) for node, why in changes.skipped),
+        summary=_summary(each, changes),
+        keeps_values=each.keeps_values,
+    )
+    return record, bool(changes.changed)
+
+
+def _summary(each: Pass, changes: Changes) -> str:
+    rule = (sys.modules[type(each).__module__].__doc__ or each.name).strip().rstrip(".")
+    count = f"{len(changes.changed)} changed" if changes.changed else "nothing to change"
+    left = f", {len(changes.skipped)} left alone" if changes.skipped else ""
+    return f"{rule}: {count}{left}"
