@@ -1,41 +1,137 @@
 """Compiled engines, what they were made from, and what they are made of."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import (
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.artifact import ArtifactRef, Sha256
-from schemas.base import Strict, Target
+from schemas.base import Gate, Strict, Target
 
 ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d+\.\d$")]
-Precision = Literal["float32", "int8"]
-BatchSizes = tuple[PositiveInt, PositiveInt, PositiveInt]
+Precision = Literal["float32", "float16", "int8", "int8+float16"]
+
+
+class ShapeRange(Strict):
+    """What sizes an input with dynamic dimensions may have, in the order of its dimensions."""
+
+    min: tuple[PositiveInt, ...]
+    opt: tuple[PositiveInt, ...] = Field(description="the sizes to be fastest at")
+    max: tuple[PositiveInt, ...]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not len(self.min) == len(self.opt) == len(self.max):
+            raise ValueError("min, opt and max must have as many dimensions each")
+        if any(a > b or b > c for a, b, c in zip(self.min, self.opt, self.max, strict=True)):
+            raise ValueError("every dimension needs min <= opt <= max")
+        return self
+
+
+class FusionContract(Strict):
+    """What must hold in a compiled INT8 plan, or the build's gate fails and names the nodes."""
+
+    convs_int8: Literal["all"] | None = Field(
+        default=None, description="all: every convolution runs INT8, save those in float_convs"
+    )
+    float_convs: tuple[str, ...] | None = Field(
+        default=None,
+        description="the ONNX nodes (* stands for anything) whose convolutions may run in float",
+    )
+    standalone_adds: NonNegativeInt | None = Field(
+        default=None, description="most residual Adds that no convolution or matmul is fused with"
+    )
+    max_kernels: PositiveInt | None = Field(
+        default=None, description="most kernels that the plan may have"
+    )
+    max_reformats: NonNegativeInt | None = Field(
+        default=None, description="most kernels that only change a tensor's format or precision"
+    )
 
 
 class OpenVinoConfig(Strict):
     """The embedded CPU engine."""
 
+    contract: FusionContract | None = None
 
-class TensorRtRtxConfig(Strict):
+
+class TensorRtOptions(Strict):
+    """What TensorRT and TensorRT for RTX have in common. Networks are strongly typed always."""
+
+    batch_sizes: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(1, 1, 128),
+        description="smallest, usual and largest batch, where the graph's is dynamic",
+    )
+    profiles: tuple[dict[str, ShapeRange], ...] = Field(
+        default=(),
+        description="optimization profiles: a range for each dynamic input, by name; "
+        "left out: one profile made from batch_sizes",
+    )
+    optimization_level: int | None = Field(
+        default=None, ge=0, le=5, description="0 builds fastest, 5 searches longest"
+    )
+    workspace_bytes: PositiveInt | None = Field(
+        default=None, description="scratch memory for kernels; left out: TensorRT decides"
+    )
+    timing_cache: Path | None = Field(
+        default=None,
+        description="folder of kernel timings, kept apart by version, GPU and driver and reused "
+        "by later builds; left out: none",
+    )
+    pin_timings: bool = Field(
+        default=False,
+        description="fail rather than measure a kernel that the timing cache lacks, so that "
+        "building again gives the same plan",
+    )
+    version_compatible: bool = Field(
+        default=False, description="the plan also loads in later versions of the same major number"
+    )
+    refit: bool = Field(default=False, description="weights can be replaced in the built plan")
+    sparse_weights: bool = Field(
+        default=False, description="let kernels use 2:4 sparsity where the weights have it"
+    )
+    retry_unquantized: NonNegativeInt = Field(
+        default=3, description="how many nodes without an INT8 kernel may be left in float"
+    )
+    contract: FusionContract | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        smallest, usual, largest = self.batch_sizes
+        if not smallest <= usual <= largest:
+            raise ValueError(
+                f"batch_sizes {list(self.batch_sizes)}: give the smallest, usual and largest"
+            )
+        if self.pin_timings and self.timing_cache is None:
+            raise ValueError("pin_timings needs a timing_cache to take the timings from")
+        return self
+
+
+class TensorRtRtxConfig(TensorRtOptions):
     """TensorRT for RTX: plans are built ahead of time, without a GPU."""
 
     compute_capability: ComputeCapability = Field(
         default="8.6", description="GPU generation to compile for: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1"
     )
-    batch_sizes: BatchSizes = Field(
-        default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
+    also_compute_capabilities: tuple[ComputeCapability, ...] = Field(
+        default=(), description="further GPU generations that the same plan shall run on"
     )
     timeout_s: PositiveFloat = 600.0
 
 
-class TensorRtConfig(Strict):
+class TensorRtConfig(TensorRtOptions):
     """TensorRT: built on the GPU that will run the plan."""
 
-    workspace_bytes: PositiveInt | None = Field(
-        default=None, description="left out: TensorRT decides"
-    )
-    batch_sizes: BatchSizes = Field(
-        default=(1, 1, 128), description="smallest, usual and largest, where the batch is dynamic"
+    hardware_compatibility: Literal["none", "ampere_plus", "same_compute_capability"] = Field(
+        default="none", description="other GPUs that the plan shall run on"
     )
     timeout_s: PositiveFloat = 3600.0
 
@@ -63,13 +159,25 @@ class Layer(Strict):
 
     name: str
     type: str = Field(description="the compiler's own word for it, such as 'correlation'")
-    onnx_nodes: tuple[str, ...] = ()
+    onnx_nodes: tuple[str, ...] = Field(default=(), description="nodes that the kernel computes")
+    onnx_ops: tuple[str, ...] = Field(default=(), description="their operators, where known")
     input_dtypes: tuple[str, ...] = ()
     output_dtypes: tuple[str, ...] = ()
+    input_formats: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
+    tactic: str = Field(default="", description="the kernel chosen, by the compiler's name")
     is_convolution: bool = False
     is_matmul: bool = False
-    is_integer: bool = Field(default=False, description="its data input is int8 or uint8")
-    time_ms: float | None = None
+    is_integer: bool | None = Field(
+        default=False, description="its data input is int8 or uint8; None: the table does not say"
+    )
+    is_reformat: bool = Field(
+        default=False, description="it only changes a tensor's format or precision"
+    )
+    is_qdq: bool = Field(
+        default=False, description="a Q or DQ left over as a kernel of its own, inside the network"
+    )
+    time_ms: float | None = Field(default=None, description="median of one inference, if measured")
 
 
 class LayerTable(Strict):
@@ -84,8 +192,14 @@ class LayerTable(Strict):
         return sum(layer.type not in ("shape_call", "signal", "wait") for layer in self.layers)
 
     @property
+    def time_ms(self) -> float | None:
+        """All layers' time together; None where none was measured."""
+        times = [layer.time_ms for layer in self.layers if layer.time_ms is not None]
+        return sum(times) if times else None
+
+    @property
     def float_convolutions(self) -> tuple[Layer, ...]:
-        return tuple(x for x in self.layers if x.is_convolution and not x.is_integer)
+        return tuple(x for x in self.layers if x.is_convolution and x.is_integer is False)
 
     @property
     def integer_convolutions(self) -> tuple[Layer, ...]:
@@ -106,6 +220,13 @@ class Manifest(Strict):
     outputs: tuple[TensorInfo, ...]
     build_s: float
     peak_memory_bytes: NonNegativeInt | None = None
+    unquantized_nodes: tuple[str, ...] = Field(
+        default=(), description="ONNX nodes left in float because no INT8 kernel was found"
+    )
+    contract: tuple[Gate, ...] = Field(
+        default=(), description="what the fusion contract demanded, and whether it held"
+    )
+    seal: str = Field(default="", description="digest over the other fields, so that edits show")
 
 
 class EngineResult(Strict):

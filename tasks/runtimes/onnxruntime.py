@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.base import Strict, Target
-from schemas.engine import LayerTable, TensorInfo
+from schemas.engine import LayerTable, Manifest, TensorInfo
 from schemas.errors import InputError
 from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
@@ -77,6 +77,9 @@ class OnnxRuntimeRuntime:
         )
         return {"onnxruntime": found, **cpu()}
 
+    def check(self, manifest: Manifest) -> None:
+        """Nothing to refuse: an ONNX file runs anywhere."""
+
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:  # noqa: ARG002
         start = time.perf_counter()
         session = OnnxRuntimeSession(graph)
@@ -88,6 +91,9 @@ class OnnxRuntimeRuntime:
             build_s=time.perf_counter() - start,
             peak_memory_bytes=None,
         )
+
+    def cannot_run(self) -> str | None:
+        return None
 
     def open(self, plan: Path, *, threads: int = 0) -> OnnxRuntimeSession:
         return OnnxRuntimeSession(plan, optimize=True, threads=threads)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.base import Strict, Target
-from schemas.engine import TensorInfo
+from schemas.engine import Manifest, TensorInfo
 from schemas.errors import InputError
 from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
@@ -36,6 +36,9 @@ class OpenVinoRuntime:
     def fingerprint(self) -> dict[str, str]:
         found = installed_version("openvino", "OpenVINO", "pip install openvino")
         return {"openvino": found, **cpu()}
+
+    def check(self, manifest: Manifest) -> None:
+        """Nothing to refuse: its IR is compiled anew wherever it is opened."""
 
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:  # noqa: ARG002
         """Convert the ONNX file, compile it for one image to learn its layers, write the IR."""
@@ -62,6 +65,9 @@ class OpenVinoRuntime:
             build_s=time.perf_counter() - start,
             peak_memory_bytes=None,
         )
+
+    def cannot_run(self) -> str | None:
+        return None
 
     def open(self, plan: Path, *, threads: int = 0) -> "OpenVinoSession":
         """Load a plan. Raises InputError where the file is not one, or is damaged."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.base import Strict, Target
-from schemas.engine import LayerTable, TensorInfo
+from schemas.engine import LayerTable, Manifest, TensorInfo
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Build:
     layers: LayerTable
     build_s: float
     peak_memory_bytes: int | None
+    unquantized_nodes: tuple[str, ...] = ()
 
 
 class Session(Protocol):
@@ -48,8 +49,16 @@ class Runtime(Protocol):
         """
         ...
 
+    def check(self, manifest: Manifest) -> None:
+        """Raises InputError where the plan of ``manifest`` was built for something else."""
+        ...
+
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:
         """Compile the ONNX file ``graph`` and write ``plan``."""
+        ...
+
+    def cannot_run(self) -> str | None:
+        """Why this machine cannot run the engine's plans; None where it can."""
         ...
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:

@@ -3,34 +3,58 @@
 from pathlib import Path
 
 from schemas.base import Strict, Target
-from schemas.engine import TensorRtConfig
+from schemas.engine import Manifest, TensorRtConfig
 from schemas.errors import InputError
+from tasks.runtimes.gpu import find_gpu, gpu_fingerprint
 from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
-from tasks.runtimes.trt.build_log import layer_table
-from tasks.runtimes.trt.process import compile_in_process
+from tasks.runtimes.trt.build import build_plan
+
+_PACKAGES = "tensorrt,tensorrt-cu13,tensorrt-cu12"
 
 
 class TensorRtRuntime:
     target: Target = "tensorrt"
 
     def fingerprint(self) -> dict[str, str]:
+        """Version, GPU, compute capability and driver: a plan depends on each of them."""
         found = installed_version(
-            "tensorrt", "TensorRT", "run inside NVIDIA's container: docker compose run --rm build"
+            _PACKAGES, "TensorRT", "run in NVIDIA's container: docker compose run --rm build JOB"
         )
-        return {"tensorrt": found}
+        return {"tensorrt": found, **gpu_fingerprint()}
+
+    def cannot_run(self) -> str | None:
+        return None if find_gpu() else "no NVIDIA GPU here"
+
+    def check(self, manifest: Manifest) -> None:
+        """Raises InputError where a plan was built by another version, or for another GPU."""
+        built, here = manifest.fingerprint, self.fingerprint()
+        options = TensorRtConfig.model_validate(manifest.options)
+        was, now = built.get("tensorrt", ""), here["tensorrt"]
+        # A version-compatible plan serves its major version.
+        same = was.split(".")[0] == now.split(".")[0] if options.version_compatible else was == now
+        if not same:
+            raise InputError(
+                f"the plan was built by TensorRT {was}, and {now} is installed: build it again"
+            )
+        key = {
+            "none": "gpu",
+            "same_compute_capability": "compute_capability",
+            "ampere_plus": None,
+        }[options.hardware_compatibility]
+        if key is not None and key in here and built.get(key) != here[key]:
+            raise InputError(
+                f"the plan was built for {built.get(key, 'an unknown GPU')}, and this machine has "
+                f"{here[key]}: build it here, or with hardware_compatibility"
+            )
 
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:
         self.fingerprint()
+        if (reason := self.cannot_run()) is not None:
+            raise InputError(f"TensorRT cannot build {graph.name}: {reason}")
         assert isinstance(options, TensorRtConfig)
-        compiled = compile_in_process("tensorrt", graph, plan, options)
-        return Build(
-            inputs=compiled.inputs,
-            outputs=compiled.outputs,
-            layers=layer_table(compiled.layer_log),
-            build_s=compiled.build_s,
-            peak_memory_bytes=compiled.peak_memory_bytes,
-        )
+        return build_plan("tensorrt", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        raise InputError(f"plan {plan.name} of TensorRT needs an NVIDIA GPU and none was found")
+        reason = self.cannot_run() or "running it is not part of this version"
+        raise InputError(f"plan {plan.name} of TensorRT cannot run: {reason}")

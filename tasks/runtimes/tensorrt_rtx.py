@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from schemas.base import Strict, Target
-from schemas.engine import TensorRtRtxConfig
+from schemas.engine import Manifest, TensorRtRtxConfig
 from schemas.errors import InputError
+from tasks.runtimes.gpu import find_gpu
 from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
-from tasks.runtimes.trt.build_log import layer_table
-from tasks.runtimes.trt.process import compile_in_process
+from tasks.runtimes.trt.build import build_plan
 
 _PACKAGES = "tensorrt-rtx-cu13,tensorrt-rtx-cu12,tensorrt-rtx"
 
@@ -23,20 +23,36 @@ class TensorRtRtxRuntime:
         )
         return {"tensorrt_rtx": found}
 
+    def cannot_run(self) -> str | None:
+        gpu = find_gpu()
+        if gpu is None:
+            return "no NVIDIA GPU here"
+        if gpu.compute_capability == "9.0":
+            return f"TensorRT for RTX does not run on {gpu.name}"
+        return None
+
+    def check(self, manifest: Manifest) -> None:
+        """Raises InputError where a plan was built by another version, or for another GPU."""
+        built, here = manifest.fingerprint.get("tensorrt_rtx"), self.fingerprint()["tensorrt_rtx"]
+        options = TensorRtRtxConfig.model_validate(manifest.options)
+        if built != here and not options.version_compatible:
+            raise InputError(
+                f"the plan was built by TensorRT for RTX {built}, and {here} is installed: "
+                "build it again, or with version_compatible"
+            )
+        gpu = find_gpu()
+        wanted = (options.compute_capability, *options.also_compute_capabilities)
+        if gpu is not None and gpu.compute_capability not in wanted:
+            raise InputError(
+                f"the plan was built for compute capability {', '.join(wanted)}, and "
+                f"{gpu.name} has {gpu.compute_capability}: build it for that"
+            )
+
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:
         self.fingerprint()
         assert isinstance(options, TensorRtRtxConfig)
-        compiled = compile_in_process("tensorrt_rtx", graph, plan, options)
-        return Build(
-            inputs=compiled.inputs,
-            outputs=compiled.outputs,
-            layers=layer_table(compiled.layer_log),
-            build_s=compiled.build_s,
-            peak_memory_bytes=compiled.peak_memory_bytes,
-        )
+        return build_plan("tensorrt_rtx", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        raise InputError(
-            f"plan {plan.name} of TensorRT for RTX needs an RTX GPU and none was found: "
-            "run it on the machine that it was built for"
-        )
+        reason = self.cannot_run() or "running it is not part of this version"
+        raise InputError(f"plan {plan.name} of TensorRT for RTX cannot run: {reason}")

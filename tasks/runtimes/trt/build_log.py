@@ -16,7 +16,10 @@ _LINE = re.compile(
     r"Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: "
 )
 _DTYPE = re.compile(r"Datatype: (\w+)")
-_NODE = re.compile(r"\[ONNX Layer: (.*?)\](?=\[|$)")
+_FORMAT = re.compile(r"Format: (.+?) }")
+_TACTIC = re.compile(r"TacticName: ([^,]*),")
+# Entries are separated by the control character "unit separator".
+_NODE = re.compile(r"\[ONNX Layer: ([^\x1f]*)\](?=\x1f|$)")
 _DTYPES = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
 
 
@@ -37,6 +40,10 @@ def layer_table(log: str) -> LayerTable:
                 onnx_nodes=tuple(dict.fromkeys(_NODE.findall(metadata))),
                 input_dtypes=inputs,
                 output_dtypes=_dtypes(match["outputs"]),
+                input_formats=tuple(_FORMAT.findall(match["inputs"])),
+                output_formats=tuple(_FORMAT.findall(match["outputs"])),
+                tactic=next(iter(_TACTIC.findall(line)), ""),
+                is_reformat=_is_move(match["name"]),
                 is_convolution=kind in _CONVOLUTIONS,
                 is_matmul=kind in _MATMULS,
                 is_integer=bool(inputs) and inputs[0] == "int8",
@@ -47,3 +54,9 @@ def layer_table(log: str) -> LayerTable:
 
 def _dtypes(tensors: str) -> tuple[str, ...]:
     return tuple(_DTYPES.get(name, name.lower()) for name in _DTYPE.findall(tensors))
+
+
+def _is_move(name: str) -> bool:
+    """Generated kernels are named after what they do: ``__myl_Move_myl0_1`` copies."""
+    words = re.match(r"__myl_([A-Za-z]+)_myl", name)
+    return bool(words and re.fullmatch(r"(Move|Cast|Tran|Resh|Repl|Conc)+", words[1]))

@@ -1,71 +1,102 @@
-"""Running the compiler in a process of its own, with a time limit and an end."""
+"""Running the compiler in a process of its own, with a time limit, progress and an end."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from schemas.engine import TensorRtConfig, TensorRtRtxConfig
+from schemas.engine import TensorRtConfig, TensorRtOptions, TensorRtRtxConfig
 from schemas.errors import InputError
-from tasks.runtimes.trt.compiler import Compiled
+from tasks.progress import track
+from tasks.runtimes.trt.compiler import Compiled, NoKernelError
 from tasks.runtimes.trt.worker import Answer, Request
 
 _SOURCES = Path(__file__).resolve().parents[3]
 
 
-def compile_in_process(
-    module: str, graph: Path, plan: Path, options: TensorRtConfig | TensorRtRtxConfig
-) -> Compiled:
+def compile_in_process(module: str, graph: Path, plan: Path, options: TensorRtOptions) -> Compiled:
     """Compile ``graph`` into ``plan``, or leave no plan behind.
 
-    Raises InputError where the graph is refused, the time runs out or the process dies.
+    Raises InputError where the graph is refused, the time runs out or the process dies, and
+    NoKernelError where a layer has no kernel. Interrupting it ends the process.
     """
-    field = "tensorrt_rtx" if isinstance(options, TensorRtRtxConfig) else "tensorrt"
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "plan"
-        request = Request.model_validate(
-            {
-                "module": module,
-                "graph": graph.absolute(),
-                "plan": made,
-                "answer": Path(folder) / "answer.json",
-                field: options,
-            }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        request = Request(
+            module=module,
+            graph=graph.absolute(),
+            plan=folder / "plan",
+            answer=folder / "answer.json",
+            tensorrt=options if isinstance(options, TensorRtConfig) else None,
+            tensorrt_rtx=options if isinstance(options, TensorRtRtxConfig) else None,
         )
-        (Path(folder) / "request.json").write_text(request.model_dump_json())
-        _run(Path(folder) / "request.json", graph, options.timeout_s, Path(folder) / "stderr")
+        (folder / "request.json").write_text(request.model_dump_json())
+        _run(folder, graph, request.tensorrt or request.tensorrt_rtx)
         answer = Answer.model_validate_json(request.answer.read_bytes())
+        if answer.no_kernel_for:
+            raise NoKernelError(answer.error, answer.no_kernel_for)
         if answer.compiled is None:
             raise InputError(answer.error)
-        plan.write_bytes(made.read_bytes())
+        plan.write_bytes(request.plan.read_bytes())
         return answer.compiled
 
 
-def _run(request: Path, graph: Path, timeout_s: float, stderr: Path) -> None:
+def _run(folder: Path, graph: Path, options: TensorRtConfig | TensorRtRtxConfig | None) -> None:
+    assert options is not None
     paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    stderr = folder / "stderr"
     with stderr.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.runtimes.trt.worker", str(request)],
-            stdout=subprocess.DEVNULL,
+            [sys.executable, "-m", "tasks.runtimes.trt.worker", str(folder / "request.json")],
+            stdout=subprocess.PIPE,
             stderr=errors,
             stdin=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            text=True,
         )
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise InputError(
-                f"building {graph.name} took longer than {timeout_s:g} s and was ended: "
-                "raise the engine's timeout_s"
-            ) from error
-        finally:
-            # Also when interrupted: nothing may go on building for nobody.
-            process.kill()
-            process.wait()
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    limit = threading.Timer(options.timeout_s, end)
+    limit.start()
+    try:
+        assert process.stdout is not None
+        for _ in track(_percents(process.stdout), f"building {graph.name}", 100):
+            pass
+        code = process.wait()
+    finally:
+        # Also when interrupted: nothing may go on building for nobody.
+        limit.cancel()
+        process.kill()
+        process.wait()
+    if late.is_set():
+        raise InputError(
+            f"building {graph.name} took longer than {options.timeout_s:g} s and was ended: "
+            "raise the engine's timeout_s"
+        )
     if code:
         raise InputError(_death(code, graph, stderr))
+
+
+def _percents(lines: IO[str]) -> Iterator[int]:
+    """1 to 100, each as soon as the worker has come so far; all that is left when it ends."""
+    reached = 0
+    for line in lines:
+        try:
+            percent = int(float(line) * 100)
+        except ValueError:
+            continue  # something that a library printed
+        while reached < min(percent, 100):
+            reached += 1
+            yield reached
 
 
 def _death(code: int, graph: Path, stderr: Path) -> str:

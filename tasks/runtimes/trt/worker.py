@@ -1,22 +1,23 @@
 """The process that compiles: ``python -m tasks.runtimes.trt.worker REQUEST.json``.
 
-A builder runs for minutes inside a C call, may take all memory, and its cache is the process's:
-so it gets a process that can be ended. The answer goes to a file, progress to standard output.
+A builder runs for minutes inside a C call and may take all memory, so it gets a process that can be
+ended. The answer goes to a file; standard output carries the fraction done, a number a line.
 """
 
 import ctypes
 import importlib
-import json
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 from pydantic import Field
 
 from schemas.base import Strict
 from schemas.engine import TensorRtConfig, TensorRtRtxConfig
 from schemas.errors import InputError
-from tasks.runtimes.trt.compiler import Compiled, compile_plan
+from tasks.runtimes.trt.compiler import Compiled, NoKernelError, compile_plan
+from tasks.runtimes.trt.module import TensorRtModule
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,6 +34,7 @@ class Request(Strict):
 class Answer(Strict):
     compiled: Compiled | None = None
     error: str = ""
+    no_kernel_for: str = Field(default="", description="the builder's name of the layer")
 
 
 def main(request_file: Path) -> None:
@@ -41,19 +43,23 @@ def main(request_file: Path) -> None:
     options = request.tensorrt or request.tensorrt_rtx
     assert options is not None
     try:
-        compiled = compile_plan(
-            importlib.import_module(request.module), request.graph, request.plan, options, _report
-        )
+        # The one place where either module becomes the type that all other code is checked for.
+        trt = cast(TensorRtModule, importlib.import_module(request.module))
+        compiled = compile_plan(trt, request.graph, request.plan, options, _report)
         answer = Answer(
             compiled=compiled.model_copy(update={"peak_memory_bytes": _peak_memory_bytes()})
         )
+    except NoKernelError as error:
+        answer = Answer(error=str(error), no_kernel_for=error.layer)
     except InputError as error:
         answer = Answer(error=str(error))
+    except MemoryError:
+        answer = Answer(error=f"building {request.graph.name} ran out of memory: give it more")
     request.answer.write_text(answer.model_dump_json())
 
 
-def _report(phase: str, done: int, total: int) -> None:
-    print(json.dumps([phase, done, total]), flush=True)
+def _report(fraction: float) -> None:
+    print(f"{fraction:.4f}", flush=True)
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,55 @@
+"""Loading a plan onto the GPU, and asking it what it is made of."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.errors import InputError
+from tasks.runtimes.trt.callbacks import BuildLog, logger
+from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.versions import validity
+
+if TYPE_CHECKING:
+    import tensorrt
+
+# What TensorRT for RTX finds wrong with a plan's header, and what to do about it.
+_REASONS = {
+    "VERSION_MISMATCH": "it was built by another version: build it again",
+    "UNSUPPORTED_CC": "it was built for another GPU generation: build it for this one",
+    "OLD_CUDA_DRIVER": "the GPU driver is too old: update it",
+    "OLD_CUDA_RUNTIME": "the CUDA runtime is too old: update it",
+    "INSUFFICIENT_GPU_MEMORY": "the GPU's memory is full: free some",
+    "MALFORMED_ENGINE": "it is truncated or no plan of this library: build it again",
+    "CUDA_ERROR": "CUDA does not work here: check the GPU and its driver with nvidia-smi",
+}
+
+
+def load(trt: TensorRtModule, plan: Path) -> "tensorrt.ICudaEngine":
+    """The engine of a plan. Raises InputError, in one line, where it cannot run here."""
+    log = BuildLog()
+    runtime = trt.Runtime(logger(trt, log))
+    blob = plan.read_bytes()
+    valid, reasons = validity(trt, runtime, blob)
+    if not valid:
+        raise InputError(_refusal(trt, plan, reasons, log))
+    engine = runtime.deserialize_cuda_engine(blob)
+    if engine is None:
+        raise InputError(_refusal(trt, plan, [], log))
+    return engine
+
+
+def inspector_json(trt: TensorRtModule, blob: bytes, log: BuildLog) -> str:
+    """The engine inspector's JSON of a plan; empty where it cannot be loaded."""
+    runtime = trt.Runtime(logger(trt, log))
+    engine = runtime.deserialize_cuda_engine(blob)
+    if engine is None:
+        return ""
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def _refusal(trt: TensorRtModule, plan: Path, reasons: list[str], log: BuildLog) -> str:
+    for reason in reasons:
+        # TensorRT for RTX reports a GPU that is not there as a driver that is too old.
+        if reason in _REASONS:
+            return f"{trt.__name__} {trt.__version__} cannot run {plan.name}: {_REASONS[reason]}"
+    return f"{trt.__name__} {trt.__version__} cannot load {plan.name}: {log.first_error()}"
