@@ -14,19 +14,48 @@ class TrainConfig(Strict):
     epochs: PositiveInt = 15
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = Field(default=0.1, description="the one-cycle schedule's peak")
-    momentum: NonNegativeFloat = 0.9
-    weight_decay: NonNegativeFloat = 5e-4
-    label_smoothing: NonNegativeFloat = 0.1
+    momentum: NonNegativeFloat = Field(default=0.9, lt=1)
+    weight_decay: NonNegativeFloat = Field(
+        default=5e-4, description="of convolution and linear weights, not of biases and BatchNorm"
+    )
+    label_smoothing: NonNegativeFloat = Field(default=0.1, lt=1)
     crop_padding_px: NonNegativeInt = Field(
         default=4, description="zero padding before a random crop"
     )
     horizontal_flip: bool = True
     seed: NonNegativeInt = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="what convolutions and linear layers compute in; auto: bfloat16 where the "
+        "processor or GPU has it",
+    )
+
+
+class Epoch(Strict):
+    """One pass over the training images."""
+
+    epoch: PositiveInt
+    loss: float = Field(description="mean over the training images, label smoothing included")
+    top1: float = Field(ge=0, le=1, description="on the test images, FP32")
+    learning_rate: float = Field(description="at the epoch's last step")
+    images_per_second: float
+    seconds: float = Field(description="training only, without the test images")
+
+
+class TrainingHistory(Strict):
+    """How a checkpoint came about."""
+
+    device: str
+    precision: str
+    parameters: int
+    train_images: int
+    test_images: int
+    epochs: tuple[Epoch, ...]
 
 
 class TrainResult(Strict):
     """The checkpoint and how it came about."""
 
     weights: ArtifactRef
-    history: ArtifactRef = Field(description="JSON: loss, top-1 and seconds of each epoch")
+    history: ArtifactRef = Field(description="JSON: a TrainingHistory")

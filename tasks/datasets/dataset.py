@@ -78,6 +78,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def in_memory(self) -> Pixels | None:
+        """The raw pixels of all images, ``[N, C, H, W]``; None where they are decoded on demand."""
+        return self._pixels.array if isinstance(self._pixels, InMemory) else None
+
     def pixels(self, indices: Indices) -> Pixels:
         """Raw pixels of the named images: ``uint8[n, C, H, W]``, or ``float32`` on the 0..1 scale.
 

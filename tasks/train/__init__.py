@@ -1,0 +1,1 @@
+"""Training a checkpoint where none is given."""

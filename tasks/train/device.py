@@ -1,0 +1,45 @@
+"""Where and in what precision to train."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from schemas.errors import InputError
+from schemas.train import TrainConfig
+
+
+def choose_device(config: TrainConfig) -> torch.device:
+    """The GPU where there is one and the job allows it, else the CPU.
+
+    Raises InputError where the job demands a GPU and there is none.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise InputError(
+            "train.device is cuda and torch sees no GPU: check the driver, or use device: cpu"
+        )
+    return torch.device("cuda" if config.device != "cpu" and available else "cpu")
+
+
+def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """bfloat16 where it is native: emulated it is several times slower than float32."""
+    if config.precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
+        return torch.bfloat16 if native else torch.float32
+    return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+
+
+def device_name(device: torch.device) -> str:
+    """What the history calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
