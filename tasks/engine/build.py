@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from schemas.base import Strict, Target
-from schemas.engine import LayerTable, Manifest, Precision
+from schemas.engine import FusionContract, LayerTable, Manifest, Precision
 from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
+from tasks.engine.contract import check_contract
+from tasks.runtimes.onnx_names import OnnxNames, read_structure
+from tasks.runtimes.plans import check_plan, layers_path, read_manifest, sealed
 from tasks.runtimes.registry import runtime
 
 
@@ -14,11 +17,11 @@ def build_engine(
 ) -> tuple[Manifest, LayerTable]:
     """Compile ``graph`` for ``target`` and write ``plan``.
 
-    ``options`` is the target's own config, such as TensorRtRtxConfig. Raises InputError where the
-    engine is not installed, or refuses the graph; then no plan is left behind.
+    ``options`` is the target's own config, such as TensorRtRtxConfig; its fusion contract is held
+    against plans with INT8 and its results are in the manifest. Raises InputError where the engine
+    is not installed, or refuses the graph; then no plan is left behind.
     """
-    if not graph.is_file():
-        raise InputError(f"no ONNX file {graph}: check the path")
+    names = OnnxNames.of(graph)
     engine = runtime(target)
     fingerprint = engine.fingerprint()
     try:
@@ -26,6 +29,9 @@ def build_engine(
     except BaseException:
         plan.unlink(missing_ok=True)
         raise
+    layers = names.annotate(built.layers)
+    contract: FusionContract | None = getattr(options, "contract", None)
+    gates = check_contract(layers, names, contract) if contract and "int8" in precision else ()
     manifest = Manifest(
         engine=target,
         precision=precision,
@@ -38,5 +44,38 @@ def build_engine(
         outputs=built.outputs,
         build_s=round(built.build_s, 3),
         peak_memory_bytes=built.peak_memory_bytes,
+        unquantized_nodes=built.unquantized_nodes,
+        contract=gates,
     )
-    return manifest, built.layers
+    return sealed(manifest), layers
+
+
+def already_built(
+    graph: Path, target: Target, precision: Precision, options: Strict, plan: Path
+) -> tuple[Manifest, LayerTable] | None:
+    """The plan's manifest and layers if it is what building would give again; else None."""
+    try:
+        manifest = read_manifest(plan)
+        check_plan(plan, manifest)
+        layers = LayerTable.model_validate_json(layers_path(plan).read_bytes())
+    except (InputError, OSError, ValueError):
+        return None
+    same = (
+        manifest.engine == target
+        and manifest.precision == precision
+        and manifest.graph_sha256 == sha256_of_file(graph)
+        and manifest.fingerprint == runtime(target).fingerprint()
+        and manifest.options == options.model_dump(mode="json")
+    )
+    return (manifest, layers) if same else None
+
+
+def precision_of(graph: Path) -> Precision:
+    """What a graph computes in, from its Q/DQ and the type of its weights."""
+    import onnx
+
+    model = read_structure(graph)
+    half = any(x.data_type == onnx.TensorProto.FLOAT16 for x in model.graph.initializer)
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        return "int8+float16" if half else "int8"
+    return "float16" if half else "float32"

@@ -10,6 +10,7 @@ from tasks.runtimes.onnx_names import OnnxNames
 _NOT_EXECUTED = {"Const", "Input", "Output"}
 _CONVOLUTIONS = {"Convolution", "GroupConvolution", "Deconvolution"}
 _MATMULS = {"FullyConnected", "MatMul"}
+_REFORMATS = {"Reorder", "Convert"}
 _INTEGER = {"int8", "uint8"}
 _DTYPES = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "uint8"}
 
@@ -35,6 +36,9 @@ def layer_table(runtime_model: Any, graph: Path | None = None) -> LayerTable:
                 onnx_nodes=names.trace(originals) if names else tuple(originals),
                 input_dtypes=inputs,
                 output_dtypes=tuple(_dtype(port.get_element_type()) for port in op.outputs()),
+                output_formats=tuple(x for x in info.get("outputLayouts", "").split(",") if x),
+                tactic=info.get("primitiveType", ""),
+                is_reformat=kind in _REFORMATS,
                 is_convolution=kind in _CONVOLUTIONS,
                 is_matmul=kind in _MATMULS,
                 is_integer=bool(inputs) and inputs[0] in _INTEGER,
