@@ -31,6 +31,9 @@ MOVES_VALUES = frozenset(
     }
 )
 
+# Of these, the ones that do not even move: they rename the dimensions.
+RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})
+
 
 def cast_type(node: gs.Node) -> np.dtype[Any]:
     """What a Cast node casts to."""

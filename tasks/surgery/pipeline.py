@@ -4,12 +4,16 @@ from schemas.base import Target
 from tasks.surgery.contract import Pass
 from tasks.surgery.passes.cancel_pairs import CancelPairs
 from tasks.surgery.passes.drop_casts import DropCasts
+from tasks.surgery.passes.drop_unused import DropUnused
 from tasks.surgery.passes.float_bias import FloatBias
 from tasks.surgery.passes.fold_constants import FoldConstants
 from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
 from tasks.surgery.passes.integer_weights import IntegerWeights
 from tasks.surgery.passes.merge_equal import MergeEqual
 from tasks.surgery.passes.narrow_weights import NarrowWeights
+from tasks.surgery.passes.place_around_moves import PlaceAroundMoves
+from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
+from tasks.surgery.passes.residual_add import ResidualAdd
 from tasks.surgery.passes.scalar_scales import ScalarScales
 from tasks.surgery.passes.unsigned_activations import UnsignedActivations
 
@@ -22,11 +26,18 @@ _CANONICAL: tuple[Pass, ...] = (
     IntegerWeights(),
     FloatBias(),
     MergeEqual(),
+    ReluBeforeQuantizer(),
+    PlaceAroundMoves(),
+    MergeEqual(),
     CancelPairs(),
 )
 
 # These change what is rounded where; each is measured.
-_PLACEMENT: tuple[Pass, ...] = (NarrowWeights(),)
+_PLACEMENT: tuple[Pass, ...] = (
+    NarrowWeights(),
+    DropUnused(),
+    ResidualAdd(),
+)
 
 PIPELINES: dict[Target, tuple[Pass, ...]] = {
     "tensorrt": (*_CANONICAL, *_PLACEMENT),

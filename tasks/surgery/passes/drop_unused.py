@@ -1,0 +1,123 @@
+"""No quantizer where no integer kernel reads it."""
+
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import is_constant, is_output, producer, redirect, sweep
+from tasks.surgery.integers import MOVES_VALUES
+from tasks.surgery.quantizers import WEIGHTED, has_grid, is_constant_dq, is_dq, is_q
+
+# Besides Conv, Gemm and their kin, compilers have integer kernels for these.
+_INTEGER_KERNELS = frozenset(
+    {
+        "Add",
+        "Mul",
+        "Concat",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Resize",
+        "ReduceMean",
+        "Relu",
+        "Clip",
+        "Pad",
+        "Sub",
+        "Max",
+        "Min",
+        "LeakyRelu",
+        "PRelu",
+        "HardSwish",
+    }
+)
+
+
+class DropUnused:
+    """Rules.
+
+    1. A Q and DQ pair goes where all that reads it is an output of the graph (behind the last
+       Gemm), or operators that compute in float whatever they are given (Softmax,
+       LayerNormalization, Sigmoid, ...): it only rounds and costs a kernel.
+    2. Operators that move values are looked through.
+    3. A Conv, ConvTranspose, Gemm or MatMul whose other factor nobody quantized computes in float
+       too.
+    """
+
+    name = "drop_unused"
+    keeps_values = False
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        users = _Users(graph)
+        for node in graph.nodes:
+            quantize = _quantizer_of(node)
+            if quantize is None or users.integer(node.outputs[0]):
+                continue
+            if redirect(graph, node.outputs[0], quantize.inputs[0]):
+                changes.changed.append(node.name)
+            else:
+                changes.skip(node.name, "the graph's output must keep its name")
+        sweep(graph)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        users = _Users(graph)
+        left = [
+            n.name
+            for n in graph.nodes
+            if _quantizer_of(n) is not None
+            and not users.integer(n.outputs[0])
+            and not is_output(graph, n.outputs[0])
+        ]
+        return f"quantizers nobody needs left: {', '.join(left[:3])}" if left else None
+
+
+def _quantizer_of(node: gs.Node) -> gs.Node | None:
+    """The QuantizeLinear straight ahead of a DequantizeLinear."""
+    if not is_dq(node) or is_constant(node.inputs[0]):
+        return None
+    quantize = producer(node.inputs[0])
+    if quantize is None or not is_q(quantize) or not (has_grid(node) and has_grid(quantize)):
+        return None
+    return None if is_constant(quantize.inputs[0]) else quantize
+
+
+class _Users:
+    """Which dequantized tensors some integer kernel reads."""
+
+    def __init__(self, graph: gs.Graph) -> None:
+        self._graph = graph
+
+    def integer(self, tensor: gs.Tensor) -> bool:
+        seen: set[int] = set()
+        pending = [tensor]
+        while pending:
+            current = pending.pop()
+            if id(current) in seen:
+                continue
+            seen.add(id(current))
+            for reader in current.outputs:
+                if is_q(reader) or reader.domain:
+                    return True
+                if reader.op in MOVES_VALUES:
+                    pending.extend(reader.outputs)
+                elif reader.op in WEIGHTED:
+                    if _is_quantized_product(reader):
+                        return True
+                elif reader.op in _INTEGER_KERNELS:
+                    return True
+        return False
+
+
+def _is_quantized_product(node: gs.Node) -> bool:
+    """Whether both factors come dequantized, weights among them."""
+    makers = [producer(tensor) for tensor in node.inputs[:2]]
+    return all(is_dq(m) or is_constant_dq(m) or _moved_integers(m) for m in makers)
+
+
+def _moved_integers(node: gs.Node | None) -> bool:
+    while node is not None and not node.domain and node.op in MOVES_VALUES:
+        node = producer(node.inputs[0])
+    return is_dq(node)

@@ -1,0 +1,131 @@
+"""Quantizers move to where integers are computed: along operators that only move values."""
+
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import (
+    Names,
+    is_output,
+    only_reader,
+    producer,
+    replace_input,
+    sweep,
+)
+from tasks.surgery.integers import MOVES_VALUES, RESHAPES
+from tasks.surgery.quantizers import (
+    WEIGHTED,
+    Grid,
+    grid_of,
+    has_grid,
+    is_dq,
+    is_q,
+    quantized_pair,
+)
+
+_SANDWICHED = MOVES_VALUES - RESHAPES - {"Split"}
+
+
+class PlaceAroundMoves:
+    """Rules. Rounding is monotone and pointwise, so it commutes with all of these.
+
+    1. MaxPool, Transpose, Slice and the like between float and a QuantizeLinear get the same
+       quantizer in front as well: a non-weighted operator runs in INT8 only with integers on both
+       sides, and the operator ahead can then write integers.
+    2. Behind a DequantizeLinear and ahead of Conv or Gemm they get the pair behind as well.
+    3. Around an operator that moves nothing (Reshape, Flatten, Squeeze, Unsqueeze) one pair of two
+       equal ones goes: the one in front, unless something else reads it.
+    """
+
+    name = "place_around_moves"
+    keeps_values = True
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        names = Names(graph)
+        for node in list(graph.nodes):
+            if _drop_in_front(graph, node) or _add_in_front(graph, node, names):
+                changes.changed.append(node.name)
+            if _add_behind(graph, node, names):
+                changes.changed.append(node.name)
+        sweep(graph)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:
+        left = [n.name for n in graph.nodes if _grid_behind(graph, n) and _reads_float(n)]
+        return f"moved in float ahead of a quantizer: {', '.join(left[:3])}" if left else None
+
+
+def _reads_float(node: gs.Node) -> bool:
+    source = producer(node.inputs[0])
+    return node.op in _SANDWICHED and source is not None and not is_dq(source)
+
+
+def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
+    """The one per-tensor grid on which everything behind a moving operator is quantized."""
+    if node.domain or node.op not in MOVES_VALUES or len(node.outputs) != 1:
+        return None
+    output = node.outputs[0]
+    if is_output(graph, output) or not output.outputs:
+        return None
+    if not all(is_q(reader) and has_grid(reader) for reader in output.outputs):
+        return None
+    grids = [grid_of(reader) for reader in output.outputs]
+    if not grids[0].per_tensor or not all(grid.same_as(grids[0]) for grid in grids[1:]):
+        return None
+    return grids[0]
+
+
+def _pair_in_front(node: gs.Node) -> tuple[gs.Node, gs.Node] | None:
+    dequantize = producer(node.inputs[0]) if node.inputs else None
+    if dequantize is None or not is_dq(dequantize) or not has_grid(dequantize):
+        return None
+    quantize = producer(dequantize.inputs[0])
+    if quantize is None or not is_q(quantize) or not has_grid(quantize):
+        return None
+    return quantize, dequantize
+
+
+def _drop_in_front(graph: gs.Graph, node: gs.Node) -> bool:
+    if node.op not in RESHAPES:
+        return False
+    grid, pair = _grid_behind(graph, node), _pair_in_front(node)
+    if grid is None or pair is None:
+        return False
+    quantize, dequantize = pair
+    if not (grid_of(quantize).same_as(grid) and grid_of(dequantize).same_as(grid)):
+        return False
+    if (
+        only_reader(graph, dequantize.outputs[0]) is not node
+        or only_reader(graph, quantize.outputs[0]) is not dequantize
+    ):
+        return False
+    replace_input(node, dequantize.outputs[0], quantize.inputs[0])
+    return True
+
+
+def _add_in_front(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
+    if not _reads_float(node):
+        return False
+    grid = _grid_behind(graph, node)
+    if grid is None:
+        return False
+    _, dequantize = quantized_pair(graph, node.inputs[0], grid, names, f"{node.name}_input")
+    node.inputs[0] = dequantize.outputs[0]
+    return True
+
+
+def _add_behind(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
+    if node.domain or node.op not in MOVES_VALUES or len(node.outputs) != 1:
+        return False
+    pair = _pair_in_front(node)
+    output = node.outputs[0]
+    readers = [r for r in output.outputs if r.op in WEIGHTED and not r.domain]
+    if pair is None or not readers or not grid_of(pair[1]).per_tensor:
+        return False
+    _, dequantize = quantized_pair(graph, output, grid_of(pair[1]), names, f"{node.name}_output")
+    for reader in readers:
+        replace_input(reader, output, dequantize.outputs[0])
+    return True
