@@ -90,6 +90,7 @@ class _Tar:
                     file = tar.extractfile(info)
                     assert file is not None  # a regular file has content
                     self._images[member] = file.read()
+                _check_end(tar)
         except (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error) as error:
             raise InputError(
                 f"{path} cannot be read as a tar file ({error}): make it again, or name a folder "
@@ -104,6 +105,14 @@ class _Tar:
 
     def where(self, member: Member) -> str:
         return f"{member.name} in {self.path}"
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """A tar ends in blocks of zeros; tarfile also takes a file cut off between two members."""
+    assert tar.fileobj is not None  # open for reading
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("unexpected end of data")
 
 
 def _is_image(name: str) -> bool:

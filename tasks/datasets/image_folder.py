@@ -69,18 +69,17 @@ def load(
 def list_split(container: Container, config: ImageFolder, split: SplitName) -> Listing:
     """The images of a split, and its classes checked against the configured or other split's."""
     folder = {"train": config.train, "test": config.test}[split].strip("/")
-    members = [m for m in container.members() if m.name.startswith(folder + "/")]
-    if not members:
+    depth = folder.count("/") + 1
+    by_class: dict[str, list[Member]] = {}
+    for member in container.members():
+        parts = member.name.split("/")
+        if member.name.startswith(folder + "/") and len(parts) > depth + 1:
+            by_class.setdefault(parts[depth], []).append(member)
+    if not by_class:
         raise InputError(
             f"{config.path} has no images in {folder}/<class>/: pack it so, or name its folder "
             f"with data.image_folder.{split}"
         )
-    depth = folder.count("/") + 2
-    by_class: dict[str, list[Member]] = {}
-    for member in members:
-        parts = member.name.split("/")
-        if len(parts) > depth:
-            by_class.setdefault(parts[depth - 1], []).append(member)
     classes = config.classes or tuple(sorted(by_class))
     if set(classes) != set(by_class):
         missing = ", ".join(sorted(set(classes) - set(by_class))) or "none"
