@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     JsonValue,
     NonNegativeInt,
@@ -16,7 +17,15 @@ from pydantic import (
 from schemas.artifact import ArtifactRef, Sha256
 from schemas.base import Gate, Strict, Target
 
-ComputeCapability = Annotated[str, StringConstraints(pattern=r"^\d+\.\d$")]
+
+def _as_text(value: object) -> object:
+    """YAML reads 8.6 as a number; a compute capability is a name."""
+    return f"{value:.1f}" if isinstance(value, float) else value
+
+
+ComputeCapability = Annotated[
+    str, BeforeValidator(_as_text), StringConstraints(pattern=r"^\d+\.\d$")
+]
 Precision = Literal["float32", "float16", "int8", "int8+float16"]
 
 
@@ -91,10 +100,11 @@ class TensorRtOptions(Strict):
         description="fail rather than measure a kernel that the timing cache lacks, so that "
         "building again gives the same plan",
     )
-    version_compatible: bool = Field(
-        default=False, description="the plan also loads in later versions of the same major number"
+    refit: bool = Field(
+        default=False,
+        description="weights can be replaced in the built plan; TensorRT for RTX then needs a GPU "
+        "to build",
     )
-    refit: bool = Field(default=False, description="weights can be replaced in the built plan")
     sparse_weights: bool = Field(
         default=False, description="let kernels use 2:4 sparsity where the weights have it"
     )
@@ -132,6 +142,9 @@ class TensorRtConfig(TensorRtOptions):
 
     hardware_compatibility: Literal["none", "ampere_plus", "same_compute_capability"] = Field(
         default="none", description="other GPUs that the plan shall run on"
+    )
+    version_compatible: bool = Field(
+        default=False, description="the plan also loads in later versions of the same major number"
     )
     timeout_s: PositiveFloat = 3600.0
 

@@ -1,5 +1,6 @@
 """From a repaired graph to a plan with its manifest."""
 
+import os
 from pathlib import Path
 
 from schemas.base import Strict, Target
@@ -68,6 +69,16 @@ def already_built(
         and manifest.options == options.model_dump(mode="json")
     )
     return (manifest, layers) if same else None
+
+
+def check_target(plan: Path) -> None:
+    """Raises InputError where a plan cannot be written at ``plan``."""
+    if plan.is_dir():
+        raise InputError(f"{plan} is a folder: name a file to write the plan to")
+    if not plan.parent.is_dir():
+        raise InputError(f"there is no folder {plan.parent} to write the plan to: make it first")
+    if not os.access(plan.parent, os.W_OK):
+        raise InputError(f"folder {plan.parent} cannot be written to: name another with -o")
 
 
 def precision_of(graph: Path) -> Precision:

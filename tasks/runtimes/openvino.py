@@ -126,6 +126,17 @@ class OpenVinoSession:
         return self._core.read_model(self._xml, self._weights)
 
 
+def compiled_for_timing(plan: Path, threads: int) -> Any:
+    """A plan compiled for one image, counting each layer's time."""
+    import openvino as ov
+
+    core = ov.Core()
+    model: Any = core.read_model(*_unpack(plan))
+    shape = [1, *(abs(x) for x in _tensors(model.inputs)[0].shape[1:])]
+    _fix_batch(model, tuple(shape))
+    return core.compile_model(model, "CPU", {**_properties(threads), "PERF_COUNT": True})
+
+
 def _properties(threads: int) -> dict[str, Any]:
     """One request at a time, and float32 for whatever is not quantized.
 

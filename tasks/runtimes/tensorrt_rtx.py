@@ -35,10 +35,10 @@ class TensorRtRtxRuntime:
         """Raises InputError where a plan was built by another version, or for another GPU."""
         built, here = manifest.fingerprint.get("tensorrt_rtx"), self.fingerprint()["tensorrt_rtx"]
         options = TensorRtRtxConfig.model_validate(manifest.options)
-        if built != here and not options.version_compatible:
+        if built != here:
             raise InputError(
                 f"the plan was built by TensorRT for RTX {built}, and {here} is installed: "
-                "build it again, or with version_compatible"
+                "build it again"
             )
         gpu = find_gpu()
         wanted = (options.compute_capability, *options.also_compute_capabilities)

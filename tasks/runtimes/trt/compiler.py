@@ -81,7 +81,7 @@ def compile_plan(
     config.progress_monitor = monitor
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise _builder_error(trt, graph, log)
+        raise _builder_error(trt, graph, log, needs_gpu=is_rtx(trt) and options.refit)
     if timings is not None:
         timings.save()
     blob = bytes(memoryview(serialized))
@@ -104,7 +104,7 @@ def _parser_error(parser: "tensorrt.OnnxParser", graph: Path) -> str:
     return f"the ONNX parser refuses {graph.name}{node}: {error.desc()}"
 
 
-def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog) -> InputError:
+def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: bool) -> InputError:
     for message in log.errors:
         match = _NO_KERNEL.search(message)
         if match:
@@ -117,7 +117,8 @@ def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog) -> InputErro
             f"{trt.__name__} ran out of GPU memory building {graph.name}: lower workspace_bytes "
             f"or the largest batch of the profile ({said})"
         )
-    return InputError(f"{trt.__name__} cannot build {graph.name}: {said}")
+    hint = " (refit makes TensorRT for RTX compile on a GPU: leave it out)" if needs_gpu else ""
+    return InputError(f"{trt.__name__} cannot build {graph.name}: {said}{hint}")
 
 
 def _info(tensor: "tensorrt.ITensor") -> TensorInfo:

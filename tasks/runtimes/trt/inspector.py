@@ -33,6 +33,7 @@ _CONVOLUTION = re.compile(r"convolution|correlation|deconvolution", re.I)
 _MATMUL = re.compile(r"matrixmultiply|gemm|gemv|fullyconnected|matmul", re.I)
 # Where only names are known: PyTorch's exporter ends a node's name with its operator.
 _CONVOLUTION_NAME = re.compile(r"(/|^|\b)Conv(Transpose)?(_\d+)?$")
+_QDQ_NAME = re.compile(r"(Quantize|Dequantize)Linear(_\d+)?$")
 _POINTWISE = re.compile(r"PWN\(|\)|,")
 
 
@@ -47,10 +48,10 @@ def layer_table(text: str, source: str = "TensorRT's engine inspector") -> Layer
         raise InputError(
             f"{source} is no inspector JSON: it needs Layers and one of {', '.join(IO_KEYS)}"
         )
-    return LayerTable(
-        source=source,
-        layers=tuple(_by_name(x) if isinstance(x, str) else _detailed(x) for x in layers),
-    )
+    rows = [_by_name(x) if isinstance(x, str) else _detailed(x) for x in layers]
+    # The network's own first Q and last DQ are due; without its graph their place must tell.
+    rows[1:-1] = [x.model_copy(update={"is_qdq": _is_qdq(x)}) for x in rows[1:-1]]
+    return LayerTable(source=source, layers=tuple(rows))
 
 
 def with_times(table: LayerTable, profile: str, source: str) -> LayerTable:
@@ -108,6 +109,11 @@ def _by_name(name: str) -> Layer:
         is_reformat=_is_reformat(name),
         is_integer=None,
     )
+
+
+def _is_qdq(layer: Layer) -> bool:
+    last_words = [node.rsplit("/", 1)[-1] for node in layer.onnx_nodes]
+    return bool(last_words) and all(_QDQ_NAME.match(word) for word in last_words)
 
 
 def _is_reformat(name: str) -> bool:

@@ -20,8 +20,6 @@ def configure(
         config.builder_optimization_level = options.optimization_level
     if options.workspace_bytes is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
-    if options.version_compatible:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.refit:
         config.set_flag(trt.BuilderFlag.REFIT)
     if options.sparse_weights:
@@ -29,7 +27,11 @@ def configure(
     if isinstance(options, TensorRtRtxConfig):
         capabilities = (options.compute_capability, *options.also_compute_capabilities)
         set_compute_capabilities(trt, config, capabilities)
-    if isinstance(options, TensorRtConfig) and options.hardware_compatibility != "none":
+    if not isinstance(options, TensorRtConfig):
+        return
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatibility != "none":
         level = options.hardware_compatibility.upper()
         if level not in trt.HardwareCompatibilityLevel.__members__:
             raise InputError(

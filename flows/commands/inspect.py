@@ -1,0 +1,169 @@
+"""``enginesmith inspect``: what a plan is made of."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.commands.build import Engine
+from flows.commands.options import Json
+
+if TYPE_CHECKING:
+    from schemas.engine import Layer, LayerTable
+    from tasks.engine.compare import Pair
+
+
+def inspect(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PLAN", help="a plan, an ONNX file, or what TensorRT's inspector wrote (.json)"
+        ),
+    ],
+    other: Annotated[
+        Path | None, typer.Option("--vs", metavar="OTHER", help="a second one to set beside it")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="what an ONNX file is compiled with")] = "openvino",
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="times of PLAN, from trtexec --exportProfile"),
+    ] = None,
+    other_profile: Annotated[
+        Path | None, typer.Option("--vs-profile", metavar="JSON", help="times of OTHER")
+    ] = None,
+    calls: Annotated[
+        int, typer.Option(min=0, help="inferences to time layers over, where the engine runs here")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Show a plan's layers: ONNX nodes, precisions, formats, times, and what should not be there.
+
+    Examples:
+
+        enginesmith inspect resnet18.plan --calls 100
+
+        enginesmith inspect fp16-layers.json --vs int8-layers.json
+    """
+    from tasks.engine.compare import side_by_side
+    from tasks.engine.inspect import layers_of
+
+    left = layers_of(path, target=engine, profile=profile, calls=calls)
+    if other is None:
+        if as_json:
+            typer.echo(json.dumps({**left.model_dump(mode="json"), "summary": _facts(left)}))
+        else:
+            _print_table(left, str(path))
+        return
+    right = layers_of(other, target=engine, profile=other_profile, calls=calls)
+    pairs = side_by_side(left, right)
+    if as_json:
+        document = {
+            "left": {"path": str(path), "summary": _facts(left)},
+            "right": {"path": str(other), "summary": _facts(right)},
+            "pairs": [pair.model_dump(mode="json") for pair in pairs],
+        }
+        typer.echo(json.dumps(document))
+    else:
+        _print_pairs(pairs, (str(path), left), (str(other), right))
+
+
+def _facts(table: "LayerTable") -> dict[str, Any]:
+    return {
+        "source": table.source,
+        "kernels": table.kernels,
+        "integer_convolutions": len(table.integer_convolutions),
+        "float_convolutions": [layer.name for layer in table.float_convolutions],
+        "reformats": sum(layer.is_reformat for layer in table.layers),
+        "leftover_qdq": sum(layer.is_qdq for layer in table.layers),
+        "time_ms": table.time_ms,
+    }
+
+
+def _footer(table: "LayerTable") -> str:
+    facts = _facts(table)
+    unknown = sum(x.is_convolution and x.is_integer is None for x in table.layers)
+    text = (
+        f"{facts['kernels']} kernels; convolutions: {facts['integer_convolutions']} INT8, "
+        f"{len(facts['float_convolutions'])} float"
+    )
+    text += f", {unknown} of unknown precision" if unknown else ""
+    text += f"; {facts['reformats']} reformats; {facts['leftover_qdq']} leftover Q/DQ"
+    return text + (f"; {facts['time_ms']:.3f} ms" if facts["time_ms"] is not None else "")
+
+
+def _print_table(table: "LayerTable", title: str) -> None:
+    from rich.table import Table
+
+    total = table.time_ms
+    columns = ["#", "type", "ONNX nodes", "in", "out"]
+    timed = ["ms", "share"] if total else []
+    grid = Table(*columns, *timed, "flags", title=title, caption=_footer(table), box=None)
+    for index, layer in enumerate(table.layers):
+        row = [
+            str(index),
+            layer.type,
+            _nodes(layer),
+            "/".join(layer.input_dtypes[:2]),
+            "/".join(layer.output_dtypes[:1]),
+        ]
+        if total:
+            row += [
+                "" if layer.time_ms is None else f"{layer.time_ms:.4f}",
+                "" if layer.time_ms is None else f"{layer.time_ms / total:.1%}",
+            ]
+        grid.add_row(*row, _flags(layer))
+    _console().print(grid)
+
+
+def _print_pairs(
+    pairs: tuple["Pair", ...], left: tuple[str, "LayerTable"], right: tuple[str, "LayerTable"]
+) -> None:
+    from rich.table import Table
+
+    timed = left[1].time_ms is not None and right[1].time_ms is not None
+    titles = ["ONNX nodes", left[0], right[0], *(["ms", "ms", "ratio"] if timed else [])]
+    grid = Table(
+        *titles,
+        caption=f"{left[0]}: {_footer(left[1])}\n{right[0]}: {_footer(right[1])}",
+        box=None,
+    )
+    for pair in pairs:
+        names = pair.nodes or [f"({layer.name})" for layer in (*pair.left, *pair.right)]
+        row = ["\n".join(names), _kinds(pair.left), _kinds(pair.right)]
+        if timed:
+            ours, theirs = pair.left_ms, pair.right_ms
+            row += [f"{x:.4f}" if x is not None else "" for x in (ours, theirs)]
+            row.append(f"{theirs / ours:.2f}" if ours and theirs else "")
+        grid.add_row(*row)
+    _console().print(grid)
+
+
+def _kinds(layers: tuple["Layer", ...]) -> str:
+    return "\n".join(
+        " ".join(filter(None, [x.type, "/".join(x.input_dtypes[:1]), _flags(x)])) for x in layers
+    )
+
+
+def _nodes(layer: "Layer") -> str:
+    return "\n".join(layer.onnx_nodes) or f"({layer.name})"
+
+
+def _flags(layer: "Layer") -> str:
+    flags = []
+    if layer.is_reformat:
+        flags.append("reformat")
+    if layer.is_qdq:
+        flags.append("leftover Q/DQ")
+    if layer.is_convolution and layer.is_integer is False:
+        flags.append("float conv")
+    return ", ".join(flags)
+
+
+def _console() -> Any:
+    import sys
+
+    from rich.console import Console
+
+    # Piped, the table is for a file or a tool: no line may be cut to a terminal's width.
+    return Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False)
