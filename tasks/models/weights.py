@@ -62,12 +62,17 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f"{path} does not fit the network (missing: {_names(missing)}; unexpected: "
             f"{_names(unexpected)}): check model.factory and model.kwargs"
         )
+    shapes = [
+        f"{name} is {list(tensor.shape)} and should be {list(own[name].shape)}"
+        for name, tensor in tensors.items()
+        if tensor.shape != own[name].shape
+    ]
+    if shapes:
+        raise InputError(
+            f"{path} does not fit the network: {_names(shapes)}: check model.kwargs, such as "
+            "num_classes"
+        )
     for name, tensor in tensors.items():
-        if tensor.shape != own[name].shape:
-            raise InputError(
-                f"{path} does not fit the network: {name} is {list(tensor.shape)} and should be "
-                f"{list(own[name].shape)}: check model.kwargs, such as num_classes"
-            )
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise InputError(
                 f"{path} does not fit the network: {name} is {tensor.dtype} and should be "
