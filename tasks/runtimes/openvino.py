@@ -6,6 +6,7 @@ doubles ResNet-18's latency, or one batch size. IR is compiled for each batch si
 """
 
 import io
+import re
 import tempfile
 import time
 import zipfile
@@ -51,6 +52,7 @@ class OpenVinoRuntime:
         except RuntimeError as error:
             raise InputError(f"OpenVINO cannot read {graph.name}: {_last_line(error)}") from error
         inputs, outputs = _tensors(model.inputs), _tensors(model.outputs)
+        _name_by_place(model)
         with tempfile.TemporaryDirectory() as folder:
             xml = Path(folder) / "model.xml"
             ov.save_model(model, xml, compress_to_fp16=False)
@@ -150,6 +152,14 @@ def _properties(threads: int) -> dict[str, Any]:
     if threads:
         properties["INFERENCE_NUM_THREADS"] = threads
     return properties
+
+
+def _name_by_place(model: Any) -> None:
+    """Rename what OpenVINO numbered: its counter runs on through the life of the process."""
+    for place, op in enumerate(model.get_ordered_ops()):
+        kind = op.get_type_name()
+        if re.fullmatch(rf"{kind}_\d+", op.get_friendly_name()):
+            op.set_friendly_name(f"{kind}_{place}")
 
 
 def _fix_batch(model: Any, shape: tuple[int, ...]) -> None:
