@@ -33,6 +33,9 @@ class PassRecord(Strict):
     summary: str = Field(description="what was done, in words; or why it did not run")
     skipped: bool = False
     keeps_values: bool = Field(description="its output must be bit-equal to its input's")
+    bit_equal: bool | None = Field(
+        default=None, description="with the graph before this pass; None: not measured"
+    )
     max_abs_difference: float | None = Field(
         default=None, description="against the graph before this pass; None: not measured"
     )

@@ -1,6 +1,7 @@
 """Proof that a repaired graph computes what the network computed."""
 
-from collections import Counter
+from collections import Counter, deque
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -9,7 +10,9 @@ from numpy.typing import NDArray
 from schemas.base import Gate, Target
 from schemas.surgery import Parity, PassRecord, SurgeryConfig, SurgeryReport
 from tasks.surgery.graph import from_model, producer
-from tasks.surgery.quantizers import grid_of, has_grid, is_q
+from tasks.surgery.passes.fold_constants import FoldConstants
+from tasks.surgery.passes.restore_int8 import RestoreInt8
+from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import steps
 
@@ -31,17 +34,16 @@ def prove(
     them. ONNX Runtime computes both graphs with its optimizations off. Gates: passes that keep
     values are bit-equal, and the whole is as close to torch as ``config`` demands.
     """
-    step = output_step(raw)
-    measured, kept = _measure_passes(raw, images, target, step)
+    grid = output_grid(raw)
+    measured, meant, kept = _measure_passes(raw, images, target, grid)
     if [r.name for r in measured] != [r.name for r in records]:
         raise ValueError(f"records are of another pipeline than {target}'s")
-    before = ReferenceSession(raw).logits(images)
     after = ReferenceSession(repaired).logits(images)
     torch_int8 = torch_logits[: len(after)].reshape(len(after), -1)
-    against_torch = compare("torch int8", after, torch_int8, step)
+    against_torch = compare("torch int8", after, torch_int8, grid)
     parity = (
-        compare("raw export, by the passes that keep values", kept, before, step),
-        compare("raw export", after, before, step),
+        compare("raw export, by the passes that keep values", kept, meant, grid),
+        compare("raw export", after, meant, grid),
         against_torch,
     )
     return SurgeryReport(
@@ -54,78 +56,96 @@ def prove(
     )
 
 
-def compare(against: str, ours: Array, theirs: Array, step: float) -> Parity:
-    """``ours`` and ``theirs: float32[N, values]``, ``step`` the output's scale."""
-    difference = float(np.max(np.abs(ours.astype(np.float64) - theirs.astype(np.float64))))
+@dataclass(frozen=True)
+class OutputGrid:
+    """The grid of the logits: ``step`` is its scale, ``low`` and ``high`` where it saturates."""
+
+    step: float
+    low: float = -np.inf
+    high: float = np.inf
+
+
+def compare(against: str, ours: Array, theirs: Array, grid: OutputGrid) -> Parity:
+    """``ours`` and ``theirs: float32[N, values]``.
+
+    Where the raw graph quantizes its logits they saturate, and ours may not: a difference beyond
+    the grid's ends is none.
+    """
+    bounded = [np.clip(x.astype(np.float64), grid.low, grid.high) for x in (ours, theirs)]
+    difference = float(np.max(np.abs(bounded[0] - bounded[1])))
     return Parity(
         against=against,
         images=len(ours),
         bit_equal=bool(np.array_equal(ours, theirs)),
         max_abs_difference=difference,
-        max_difference_steps=difference / step,
+        max_difference_steps=difference / grid.step,
         top1_agreement=float(np.mean(ours.argmax(1) == theirs.argmax(1))),
     )
 
 
-def output_step(model: onnx.ModelProto) -> float:
-    """The scale of the quantizer nearest to the first output.
-
-    It is the size of one quantization step of the logits where the network quantizes them, and of
-    the last activations where it does not.
-    """
+def output_grid(model: onnx.ModelProto) -> OutputGrid:
+    """The grid that the first output is on, or the scale of the nearest quantizer ahead of it."""
     graph = from_model(model)
+    FoldConstants().apply(graph)
+    output = graph.outputs[0]
+    last = producer(output)
+    if last is not None and is_dq(last) and has_grid(last) and grid_of(last).per_tensor:
+        found = grid_of(last)
+        step, (low, high) = float(found.scale.max()), found.bounds
+        point = int(found.zero_point.ravel()[0])
+        return OutputGrid(step, (low - point) * step, (high - point) * step)
     seen: set[int] = set()
-    frontier = [graph.outputs[0]]
-    constants = {
-        node.outputs[0].name: node for node in graph.nodes if node.op == "Constant" and node.outputs
-    }
+    frontier = deque([output])
     while frontier:
-        tensor = frontier.pop(0)
-        node = producer(tensor)
+        node = producer(frontier.popleft())
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if is_q(node):
-            source = constants.get(node.inputs[1].name)
-            if source is not None and "value" in source.attrs:
-                return float(np.asarray(source.attrs["value"].values).max())
-            if has_grid(node):
-                return float(grid_of(node).scale.max())
+        if is_q(node) and has_grid(node):
+            return OutputGrid(float(grid_of(node).scale.max()))
         frontier.extend(node.inputs)
-    return 1.0
+    return OutputGrid(1.0)
 
 
 def _measure_passes(
-    raw: onnx.ModelProto, images: Array, target: Target, step: float
-) -> tuple[tuple[PassRecord, ...], Array]:
-    """The records with differences, and the logits behind the leading value-keeping passes."""
+    raw: onnx.ModelProto, images: Array, target: Target, grid: OutputGrid
+) -> tuple[tuple[PassRecord, ...], Array, Array]:
+    """The records with differences; the logits meant; those behind the leading exact passes.
+
+    What is meant is what the raw graph computes, unless a pass finds that the exporter wrote
+    other integers than the network had: then what the graph computes behind that pass.
+    """
     logits = ReferenceSession(raw).logits(images)
-    kept, leading = logits, True
+    meant = kept = logits
+    leading = True
     records = []
     for record, model in steps(raw, target):
-        leading = leading and (record.keeps_values or model is None)
         if model is None:
             records.append(record)
             continue
         now = ReferenceSession(model).logits(images)
-        found = compare(record.name, now, logits, step)
+        found = compare(record.name, now, logits, grid)
         records.append(
             record.model_copy(
                 update={
                     "max_abs_difference": found.max_abs_difference,
                     "max_difference_steps": found.max_difference_steps,
                     "top1_agreement": found.top1_agreement,
+                    "bit_equal": found.bit_equal,
                 }
             )
         )
         logits = now
+        if record.name == RestoreInt8.name:
+            meant = kept = now
+        leading = leading and (record.keeps_values or record.name == RestoreInt8.name)
         kept = now if leading else kept
-    return tuple(records), kept
+    return tuple(records), meant, kept
 
 
 def _keeping(records: tuple[PassRecord, ...]) -> tuple[Gate, ...]:
-    bound = [r for r in records if r.keeps_values and r.max_abs_difference is not None]
-    broken = [r for r in bound if r.max_abs_difference != 0.0]
+    bound = [r for r in records if r.keeps_values and r.bit_equal is not None]
+    broken = [r for r in bound if not r.bit_equal]
     detail = (
         f"{len(bound)} passes, each bit-equal to the graph before it"
         if not broken

@@ -2,7 +2,9 @@
 
 from schemas.base import Target
 from tasks.surgery.contract import Pass
+from tasks.surgery.passes.align_concat import AlignConcat
 from tasks.surgery.passes.cancel_pairs import CancelPairs
+from tasks.surgery.passes.centre_zero_points import CentreZeroPoints
 from tasks.surgery.passes.drop_casts import DropCasts
 from tasks.surgery.passes.drop_unused import DropUnused
 from tasks.surgery.passes.float_bias import FloatBias
@@ -14,12 +16,18 @@ from tasks.surgery.passes.narrow_weights import NarrowWeights
 from tasks.surgery.passes.place_around_moves import PlaceAroundMoves
 from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
 from tasks.surgery.passes.residual_add import ResidualAdd
+from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.passes.scalar_scales import ScalarScales
 from tasks.surgery.passes.unsigned_activations import UnsignedActivations
 
+# The constants are where passes can see them, and mean what the network meant.
+_READING: tuple[Pass, ...] = (
+    FoldConstants(),
+    RestoreInt8(),
+)
+
 # These keep every value: after them the graph is still bit-equal to what it came from.
 _CANONICAL: tuple[Pass, ...] = (
-    FoldConstants(),
     DropCasts(),
     ScalarScales(),
     Int8ZeroPoints(),
@@ -37,11 +45,14 @@ _PLACEMENT: tuple[Pass, ...] = (
     NarrowWeights(),
     DropUnused(),
     ResidualAdd(),
+    AlignConcat(),
 )
 
+_TENSORRT: tuple[Pass, ...] = (*_READING, *_CANONICAL, CentreZeroPoints(), *_PLACEMENT)
+
 PIPELINES: dict[Target, tuple[Pass, ...]] = {
-    "tensorrt": (*_CANONICAL, *_PLACEMENT),
-    "tensorrt_rtx": (*_CANONICAL, *_PLACEMENT),
-    "openvino": (*_CANONICAL, *_PLACEMENT, UnsignedActivations()),
-    "onnxruntime": _CANONICAL,
+    "tensorrt": _TENSORRT,
+    "tensorrt_rtx": _TENSORRT,
+    "openvino": (*_READING, *_CANONICAL, *_PLACEMENT, UnsignedActivations()),
+    "onnxruntime": (*_READING, *_CANONICAL),
 }

@@ -97,12 +97,10 @@ def _drop_in_front(graph: gs.Graph, node: gs.Node) -> bool:
     quantize, dequantize = pair
     if not (grid_of(quantize).same_as(grid) and grid_of(dequantize).same_as(grid)):
         return False
-    if (
-        only_reader(graph, dequantize.outputs[0]) is not node
-        or only_reader(graph, quantize.outputs[0]) is not dequantize
-    ):
+    real, integers = dequantize.outputs[0], quantize.outputs[0]
+    if only_reader(graph, real) is not node or only_reader(graph, integers) is not dequantize:
         return False
-    replace_input(node, dequantize.outputs[0], quantize.inputs[0])
+    replace_input(node, real, quantize.inputs[0])
     return True
 
 
@@ -112,8 +110,8 @@ def _add_in_front(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
     grid = _grid_behind(graph, node)
     if grid is None:
         return False
-    _, dequantize = quantized_pair(graph, node.inputs[0], grid, names, f"{node.name}_input")
-    node.inputs[0] = dequantize.outputs[0]
+    pair = quantized_pair(graph, node.inputs[0], grid, names, f"{node.name}_input")
+    node.inputs[0] = pair[1].outputs[0]
     return True
 
 

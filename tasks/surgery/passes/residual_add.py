@@ -6,7 +6,7 @@ import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
 from tasks.surgery.depth import depths
-from tasks.surgery.graph import Names, is_constant, only_reader, producer, replace_input, sweep
+from tasks.surgery.graph import is_constant, only_reader, producer, replace_input, sweep
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
@@ -33,7 +33,6 @@ class ResidualAdd:
 
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
-        names = Names(graph)
         depth = depths(graph)
         for node in list(graph.nodes):
             if node.op != "Add" or node.domain:
@@ -41,7 +40,7 @@ class ResidualAdd:
             edges = [_Edge.into(graph, node, tensor) for tensor in node.inputs]
             if not any(edge.convolution for edge in edges):
                 continue
-            reason = _obstacle(node, edges)
+            reason = _obstacle(edges)
             if reason is not None:
                 changes.skip(node.name, reason)
                 continue
@@ -50,7 +49,7 @@ class ResidualAdd:
                 key=lambda e: (e.is_float, depth[id(e.source)]),
             )
             skip = edges[1] if fused is edges[0] else edges[0]
-            if skip.is_float and not skip.adopt_quantizer(graph, node, names):
+            if skip.is_float and not skip.adopt_quantizer(node):
                 changes.skip(node.name, f"no quantizer reads its skip {skip.source.name!r}")
                 continue
             if skip.is_float or not fused.is_float:
@@ -67,7 +66,7 @@ class ResidualAdd:
                 cut = [e for e in edges if not e.is_float]
                 if (
                     any(e.convolution for e in edges)
-                    and _obstacle(node, edges) is None
+                    and _obstacle(edges) is None
                     and (len(cut) == len(edges))
                 ):
                     left.append(node.name)
@@ -105,7 +104,7 @@ class _Edge:
         conv = maker if maker is not None and maker.op in _CONVOLUTIONS else None
         return cls(tensor, source, source is tensor, conv, shared)
 
-    def adopt_quantizer(self, graph: gs.Graph, add: gs.Node, names: Names) -> bool:
+    def adopt_quantizer(self, add: gs.Node) -> bool:
         """Let the Add read this float tensor through a quantizer that the tensor already has."""
         for quantize in self.tensor.outputs:
             if not is_q(quantize) or not has_grid(quantize) or not grid_of(quantize).per_tensor:
@@ -117,7 +116,7 @@ class _Edge:
         return False
 
 
-def _obstacle(add: gs.Node, edges: list[_Edge]) -> str | None:
+def _obstacle(edges: list[_Edge]) -> str | None:
     if len(edges) != 2 or any(is_constant(edge.tensor) for edge in edges):
         return "it adds a constant"
     first, second = (edge.tensor.shape or edge.source.shape for edge in edges)

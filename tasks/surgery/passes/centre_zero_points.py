@@ -1,0 +1,65 @@
+"""Zero-points that are not 0 on the int8 grid are moved there."""
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import Names
+from tasks.surgery.integer_groups import IntegerGroup
+from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
+
+
+class CentreZeroPoints:
+    """Rules, for compilers that take no zero-point but 0 and no integers but int8.
+
+    1. A grid one step off centre (uint8 with zero-point 127 or 129, as fake-quantization with a
+       range of its own writes) becomes int8 with zero-point 0 and the same scale; the outermost
+       value loses one step.
+    2. uint8 with zero-point 0 (never negative, 255 steps) becomes int8 with zero-point 0 and the
+       scale times 255/127: the same range on half as many steps.
+    3. Any other zero-point was refused on the way in.
+    """
+
+    name = "centre_zero_points"
+    keeps_values = False
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        changes = Changes()
+        names = Names(graph)
+        done: set[int] = set()
+        for node in graph.nodes:
+            if id(node) in done or not _is_off_centre(node):
+                continue
+            group = IntegerGroup(graph, node, _is_off_centre)
+            done.update(id(member) for member in group.quantizers)
+            points = {int(grid_of(m).zero_point.ravel()[0]) for m in group.quantizers}
+            if group.obstacle is not None or len(points) != 1 or group.constants:
+                changes.skip(node.name, group.obstacle or "it shares integers with other grids")
+                continue
+            unsigned = points == {0}
+            group.retype(np.dtype(np.int8), 0, names)
+            for member in group.quantizers:
+                grid = grid_of(member)
+                if unsigned:
+                    wider = (grid.scale.astype(np.float64) * 255 / 127).astype(grid.scale.dtype)
+                    set_grid(member, np.asarray(wider), grid.zero_point, names)
+                changes.changed.append(member.name)
+        return changes
+
+    def ensures(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _is_off_centre(node: gs.Node) -> bool:
+    if not (is_q(node) or is_dq(node)) or not has_grid(node):
+        return False
+    grid = grid_of(node)
+    if not grid.per_tensor:
+        return False
+    point = int(grid.zero_point.ravel()[0])
+    return (grid.dtype == np.uint8 and point in (0, 127, 129)) or (
+        grid.dtype == np.int8 and point in (-1, 1)
+    )
