@@ -15,6 +15,9 @@ _LINE = re.compile(
     r"^Name: (?P<name>.*?), LayerType: (?P<type>[^,]*), Inputs: \[(?P<inputs>.*?)\], "
     r"Constants: \[(?P<constants>.*?)\], Outputs: \[(?P<outputs>.*?)\], TacticName: "
 )
+# Kernels of one compiled graph share a number; some of a later profile's graph say whose they are.
+_COMPILED_GRAPH = re.compile(r"_myl(\d+)_\d+$")
+_LATER_PROFILE = re.compile(r"^Name: [^\n]*? \[profile [1-9]\d*\]_myl(\d+)_", re.M)
 _DTYPE = re.compile(r"Datatype: (\w+)")
 _FORMAT = re.compile(r"Format: (.+?) }")
 _TACTIC = re.compile(r"TacticName: ([^,]*),")
@@ -24,11 +27,19 @@ _DTYPES = {"Float": "float32", "Half": "float16", "BFloat16": "bfloat16"}
 
 
 def layer_table(log: str) -> LayerTable:
-    """Parse the message that starts with ``Layers:``; an empty one gives an empty table."""
+    """Parse the message that starts with ``Layers:``; an empty one gives an empty table.
+
+    A plan with several optimization profiles lists its kernels once for each; the first one's are
+    taken.
+    """
+    later = {match[1] for match in _LATER_PROFILE.finditer(log)}
     layers = []
     for line in log.splitlines():
         match = _LINE.match(line)
         if match is None:
+            continue
+        graph = _COMPILED_GRAPH.search(match["name"])
+        if graph and graph[1] in later:
             continue
         inputs = _dtypes(match["inputs"])
         kind = match["type"].strip()

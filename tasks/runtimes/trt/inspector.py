@@ -34,6 +34,7 @@ _MATMUL = re.compile(r"matrixmultiply|gemm|gemv|fullyconnected|matmul", re.I)
 # Where only names are known: PyTorch's exporter ends a node's name with its operator.
 _CONVOLUTION_NAME = re.compile(r"(/|^|\b)Conv(Transpose)?(_\d+)?$")
 _QDQ_NAME = re.compile(r"(Quantize|Dequantize)Linear(_\d+)?$")
+_LATER_PROFILE = re.compile(r"\[profile [1-9]\d*\]")
 _POINTWISE = re.compile(r"PWN\(|\)|,")
 
 
@@ -48,6 +49,8 @@ def layer_table(text: str, source: str = "TensorRT's engine inspector") -> Layer
         raise InputError(
             f"{source} is no inspector JSON: it needs Layers and one of {', '.join(IO_KEYS)}"
         )
+    # Kernels of further optimization profiles are listed as well, under names that say so.
+    layers = [x for x in layers if not _LATER_PROFILE.search(_name(x))]
     rows = [_by_name(x) if isinstance(x, str) else _detailed(x) for x in layers]
     # The network's own first Q and last DQ are due; without its graph their place must tell.
     rows[1:-1] = [x.model_copy(update={"is_qdq": _is_qdq(x)}) for x in rows[1:-1]]
@@ -72,6 +75,10 @@ def with_times(table: LayerTable, profile: str, source: str) -> LayerTable:
         raise InputError(f"{source} shares no layer with {table.source}: is it of another plan?")
     layers = (x.model_copy(update={"time_ms": times.get(x.name)}) for x in table.layers)
     return table.model_copy(update={"layers": tuple(layers)})
+
+
+def _name(row: Any) -> str:
+    return row if isinstance(row, str) else str(row.get("Name", ""))
 
 
 def _detailed(row: dict[str, Any]) -> Layer:
