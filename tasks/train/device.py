@@ -1,6 +1,8 @@
 """Where and in what precision to train."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -28,6 +30,17 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
         native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bfloat16()
         return torch.bfloat16 if native else torch.float32
     return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+
+
+@contextmanager
+def tuned(device: torch.device) -> Iterator[None]:
+    """On a GPU, cuDNN measures its algorithms on the first batch: the batches are all alike."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = before or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def device_name(device: torch.device) -> str:

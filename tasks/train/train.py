@@ -15,7 +15,7 @@ from schemas.train import Epoch, TrainConfig, TrainingHistory
 from tasks.datasets.dataset import Dataset, Pixels
 from tasks.progress import track
 from tasks.train.augment import augment
-from tasks.train.device import choose_device, choose_precision, device_name
+from tasks.train.device import choose_device, choose_precision, device_name, tuned
 from tasks.train.schedule import one_cycle
 from tasks.train.state import StateFile
 
@@ -43,7 +43,7 @@ def train(
     """
     device = choose_device(config)
     precision = choose_precision(config, device)
-    with _seeded(config.seed, device):
+    with _seeded(config.seed, device), tuned(device):
         model = build()
         _check_fit(model, train_set)
         run = _Run(model, train_set, config, device, precision)
