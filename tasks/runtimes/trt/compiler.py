@@ -18,7 +18,7 @@ from schemas.errors import InputError
 from tasks.runtimes.gpu import gpu_fingerprint
 from tasks.runtimes.trt.callbacks import BuildLog, logger, progress_monitor
 from tasks.runtimes.trt.engine import inspector_json
-from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.module import TensorRtModule, sizes
 from tasks.runtimes.trt.settings import add_profiles, configure
 from tasks.runtimes.trt.timings import Timings
 from tasks.runtimes.trt.versions import is_rtx, network_flags
@@ -125,5 +125,5 @@ def _info(tensor: "tensorrt.ITensor") -> TensorInfo:
     names = {"FLOAT": "float32", "HALF": "float16", "BF16": "bfloat16"}
     dtype = tensor.dtype.name
     return TensorInfo(
-        name=tensor.name, dtype=names.get(dtype, dtype.lower()), shape=tuple(tensor.shape)
+        name=tensor.name, dtype=names.get(dtype, dtype.lower()), shape=sizes(tensor.shape)
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import InputError
 from tasks.runtimes.trt.callbacks import BuildLog, logger
-from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.module import TensorRtModule, name_and_version
 from tasks.runtimes.trt.versions import validity
 
 if TYPE_CHECKING:
@@ -51,5 +51,5 @@ def _refusal(trt: TensorRtModule, plan: Path, reasons: list[str], log: BuildLog)
     for reason in reasons:
         # TensorRT for RTX reports a GPU that is not there as a driver that is too old.
         if reason in _REASONS:
-            return f"{trt.__name__} {trt.__version__} cannot run {plan.name}: {_REASONS[reason]}"
-    return f"{trt.__name__} {trt.__version__} cannot load {plan.name}: {log.first_error()}"
+            return f"{name_and_version(trt)} cannot run {plan.name}: {_REASONS[reason]}"
+    return f"{name_and_version(trt)} cannot load {plan.name}: {log.first_error()}"

@@ -14,7 +14,6 @@ class TensorRtModule(Protocol):
     """The module that is passed around instead of being imported."""
 
     __name__: str
-    __version__: str
     Builder: type["trt.Builder"]
     Dims: type["trt.Dims"]
     BuilderFlag: type["trt.BuilderFlag"]
@@ -28,3 +27,18 @@ class TensorRtModule(Protocol):
     OnnxParser: type["trt.OnnxParser"]
     ProfilingVerbosity: type["trt.ProfilingVerbosity"]
     Runtime: type["trt.Runtime"]
+
+
+def name_and_version(module: TensorRtModule) -> str:
+    """Such as ``tensorrt 10.13.2``, for messages."""
+    return f"{module.__name__} {version(module)}"
+
+
+def version(module: TensorRtModule) -> str:
+    # Type checkers see no names with a leading underscore in a module that stands for a protocol.
+    return str(vars(module)["__version__"])
+
+
+def sizes(dims: "trt.Dims") -> tuple[int, ...]:
+    """A shape as plain numbers; -1 stands for a dynamic dimension."""
+    return tuple(int(dims[index]) for index in range(len(dims)))

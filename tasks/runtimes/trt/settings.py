@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from schemas.engine import ShapeRange, TensorRtConfig, TensorRtOptions, TensorRtRtxConfig
 from schemas.errors import InputError
-from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.module import TensorRtModule, name_and_version, sizes
 from tasks.runtimes.trt.versions import set_compute_capabilities
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def configure(
         if level not in trt.HardwareCompatibilityLevel.__members__:
             raise InputError(
                 f"hardware_compatibility {options.hardware_compatibility} is not known to "
-                f"{trt.__name__} {trt.__version__}: leave it out or use a later version"
+                f"{name_and_version(trt)}: leave it out or use a later version"
             )
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.__members__[level]
 
@@ -53,7 +53,7 @@ def add_profiles(
     Raises InputError where a profile names an input that is not there or does not fit its shape.
     """
     shapes = {
-        tensor.name: tuple(tensor.shape)
+        tensor.name: sizes(tensor.shape)
         for tensor in (network.get_input(index) for index in range(network.num_inputs))
     }
     dynamic = {name: shape for name, shape in shapes.items() if -1 in shape}
@@ -62,8 +62,8 @@ def add_profiles(
     for ranges in options.profiles or (_batches(dynamic, options.batch_sizes),):
         _check(ranges, shapes, dynamic)
         profile = builder.create_optimization_profile()
-        for name, sizes in ranges.items():
-            profile.set_shape(name, *map(trt.Dims, (sizes.min, sizes.opt, sizes.max)))
+        for name, given in ranges.items():
+            profile.set_shape(name, *map(trt.Dims, (given.min, given.opt, given.max)))
         if config.add_optimization_profile(profile) < 0:
             raise InputError(f"TensorRT refuses the optimization profile {ranges}: widen it")
 
@@ -91,19 +91,19 @@ def _check(
     shapes: dict[str, tuple[int, ...]],
     dynamic: dict[str, tuple[int, ...]],
 ) -> None:
-    for name, sizes in ranges.items():
+    for name, given in ranges.items():
         if name not in shapes:
             raise InputError(
                 f"profiles: the graph has no input {name}; its inputs are {', '.join(shapes)}"
             )
         shape = shapes[name]
-        for given in (sizes.min, sizes.opt, sizes.max):
-            fits = len(given) == len(shape) and all(
-                want in (-1, got) for want, got in zip(shape, given, strict=True)
+        for size in (given.min, given.opt, given.max):
+            fits = len(size) == len(shape) and all(
+                want in (-1, got) for want, got in zip(shape, size, strict=True)
             )
             if not fits:
                 raise InputError(
-                    f"profiles: {_spoken(given)} does not fit input {name} of shape "
+                    f"profiles: {_spoken(size)} does not fit input {name} of shape "
                     f"{_spoken(shape)}: give every dimension, the fixed ones as they are"
                 )
     for name in dynamic:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from schemas.engine import TensorRtOptions
 from schemas.errors import InputError
-from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.module import TensorRtModule, version
 
 if TYPE_CHECKING:
     import tensorrt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def folder(root: Path, trt: TensorRtModule, gpu: dict[str, str]) -> Path:
     """Where timings of this library, GPU and driver lie below ``root``."""
-    parts = [trt.__name__, trt.__version__, *gpu.values()]
+    parts = [trt.__name__, version(trt), *gpu.values()]
     return root / re.sub(r"[^A-Za-z0-9._]+", "-", "_".join(parts))
 
 

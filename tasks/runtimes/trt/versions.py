@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.errors import InputError
-from tasks.runtimes.trt.module import TensorRtModule
+from tasks.runtimes.trt.module import TensorRtModule, name_and_version
 
 # The inspector's list of a plan's inputs and outputs: up to 10, and from 11 on.
 IO_KEYS = ("Bindings", "I/O Tensors")
@@ -41,8 +41,8 @@ def set_compute_capabilities(
     for index, capability in enumerate(capabilities):
         if capability not in known:
             raise InputError(
-                f"compute_capability {capability} is not one that {trt.__name__} "
-                f"{trt.__version__} compiles for: choose from {', '.join(sorted(known, key=float))}"
+                f"compute_capability {capability} is not one that {name_and_version(trt)} "
+                f"compiles for: choose from {', '.join(sorted(known, key=float))}"
             )
         config.set_compute_capability(known[capability], index)
 
