@@ -120,6 +120,7 @@ def test_the_other_locks_hold_the_same_pins(lock: str) -> None:
 
 
 def test_no_installed_pin_is_a_classic_tensorrt_library() -> None:
-    """No public index carries it; a lock that asks for it installs nowhere."""
+    """No public index carries all of it; a lock that asks for it installs nowhere."""
     names = {pin.name for lock in LOCKS for pin in pins(lock) if any(map(pin.holds_on, PYTHONS))}
-    assert not names & {"tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-cu13-libs"}
+    classic = {name for name in names if name.startswith("tensorrt") and "-rtx-" not in name}
+    assert classic == {"tensorrt-stubs"}
