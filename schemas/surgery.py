@@ -1,16 +1,25 @@
 """Repairing an exported graph, with proof that nothing broke."""
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
 
+Precision = Literal["int8", "int8+fp16"]
+
 
 class SurgeryConfig(Strict):
-    """How far a repaired graph may be from the torch INT8 model."""
+    """What a repaired graph is made of, and how far it may be from the torch INT8 model."""
+
+    precision: Precision = Field(
+        default="int8", description="int8+fp16: what is not quantized computes in float16"
+    )
 
     max_difference_steps: NonNegativeFloat = Field(
-        default=4.0, description="largest logit difference to the torch INT8 model, in output steps"
+        default=12.0,
+        description="largest logit difference to the torch INT8 model, in output steps",
     )
     min_top1_agreement: float = Field(
         default=0.98, ge=0, le=1, description="share of the parity images with the same top-1"

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from schemas.base import Gate, Target
-from schemas.surgery import Parity, PassRecord, SurgeryConfig, SurgeryReport
+from schemas.surgery import Parity, PassRecord, Precision, SurgeryConfig, SurgeryReport
 from tasks.surgery.graph import from_model, producer
 from tasks.surgery.passes.fold_constants import FoldConstants
 from tasks.surgery.passes.restore_int8 import RestoreInt8
@@ -35,7 +35,7 @@ def prove(
     values are bit-equal, and the whole is as close to torch as ``config`` demands.
     """
     grid = output_grid(raw)
-    measured, meant, kept = _measure_passes(raw, images, target, grid)
+    measured, meant, kept = _measure_passes(raw, images, target, config.precision, grid)
     if [r.name for r in measured] != [r.name for r in records]:
         raise ValueError(f"records are of another pipeline than {target}'s")
     after = ReferenceSession(repaired).logits(images)
@@ -108,7 +108,11 @@ def output_grid(model: onnx.ModelProto) -> OutputGrid:
 
 
 def _measure_passes(
-    raw: onnx.ModelProto, images: Array, target: Target, grid: OutputGrid
+    raw: onnx.ModelProto,
+    images: Array,
+    target: Target,
+    precision: Precision,
+    grid: OutputGrid,
 ) -> tuple[tuple[PassRecord, ...], Array, Array]:
     """The records with differences; the logits meant; those behind the leading exact passes.
 
@@ -119,7 +123,7 @@ def _measure_passes(
     meant = kept = logits
     leading = True
     records = []
-    for record, model in steps(raw, target):
+    for record, model in steps(raw, target, precision):
         if model is None:
             records.append(record)
             continue

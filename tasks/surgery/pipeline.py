@@ -1,6 +1,7 @@
 """Which passes each target gets, in order: read it from top to bottom."""
 
 from schemas.base import Target
+from schemas.surgery import Precision
 from tasks.surgery.contract import Pass
 from tasks.surgery.passes.align_concat import AlignConcat
 from tasks.surgery.passes.cancel_pairs import CancelPairs
@@ -8,7 +9,10 @@ from tasks.surgery.passes.centre_zero_points import CentreZeroPoints
 from tasks.surgery.passes.drop_casts import DropCasts
 from tasks.surgery.passes.drop_unused import DropUnused
 from tasks.surgery.passes.float_bias import FloatBias
+from tasks.surgery.passes.float_epilogue import FloatEpilogue
+from tasks.surgery.passes.float_head import FloatHead
 from tasks.surgery.passes.fold_constants import FoldConstants
+from tasks.surgery.passes.half_rest import HalfRest
 from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
 from tasks.surgery.passes.integer_weights import IntegerWeights
 from tasks.surgery.passes.merge_equal import MergeEqual
@@ -44,15 +48,28 @@ _CANONICAL: tuple[Pass, ...] = (
 _PLACEMENT: tuple[Pass, ...] = (
     NarrowWeights(),
     DropUnused(),
+    FloatEpilogue(),
     ResidualAdd(),
     AlignConcat(),
 )
 
-_TENSORRT: tuple[Pass, ...] = (*_READING, *_CANONICAL, CentreZeroPoints(), *_PLACEMENT)
+_TENSORRT: tuple[Pass, ...] = (
+    *_READING,
+    *_CANONICAL,
+    *_PLACEMENT,
+    CentreZeroPoints(),
+    FloatHead(),
+)
 
-PIPELINES: dict[Target, tuple[Pass, ...]] = {
+_PIPELINES: dict[Target, tuple[Pass, ...]] = {
     "tensorrt": _TENSORRT,
     "tensorrt_rtx": _TENSORRT,
     "openvino": (*_READING, *_CANONICAL, *_PLACEMENT, UnsignedActivations()),
+    # ONNX Runtime fuses integers around every operator, so quantizers stay where they are.
     "onnxruntime": (*_READING, *_CANONICAL),
 }
+
+
+def pipeline(target: Target, precision: Precision) -> tuple[Pass, ...]:
+    """The passes for a target; ``int8+fp16`` makes the unquantized rest float16 at the end."""
+    return (*_PIPELINES[target], HalfRest()) if precision == "int8+fp16" else _PIPELINES[target]

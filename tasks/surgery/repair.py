@@ -7,36 +7,47 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from schemas.base import Target
-from schemas.surgery import PassRecord, Skip
+from schemas.surgery import PassRecord, Precision, Skip
 from tasks.surgery.contract import Changes, Pass, PassError
 from tasks.surgery.graph import from_model, to_model
-from tasks.surgery.intake import admit
-from tasks.surgery.pipeline import PIPELINES
+from tasks.surgery.intake import PROTOBUF_LIMIT_BYTES, admit
+from tasks.surgery.pipeline import pipeline
 
 
-def repair(raw: onnx.ModelProto, target: Target) -> tuple[onnx.ModelProto, tuple[PassRecord, ...]]:
+def repair(
+    raw: onnx.ModelProto, target: Target, precision: Precision = "int8"
+) -> tuple[onnx.ModelProto, tuple[PassRecord, ...]]:
     """The best graph that ``target``'s compiler can be given, and what each pass did.
 
     ``raw``: a quantized network as an exporter wrote it; it is left as it is. The result has the
     same inputs and outputs, int8 tensors with zero-point 0, scalar activation scales, int8 weights
-    and float32 biases, and is checked in full. Raises InputError where the graph cannot be used,
-    naming the node.
+    and float32 biases (float16 with ``int8+fp16``), and is checked in full. Raises InputError
+    where the graph cannot be used, naming the node.
     """
-    graph = from_model(admit(raw, target))
-    records = tuple(_run(each, graph)[0] for each in PIPELINES[target])
+    graph = from_model(admit(raw, target, precision))
+    records = tuple(_run(each, graph)[0] for each in pipeline(target, precision))
     repaired = to_model(graph, raw)
-    onnx.checker.check_model(repaired, full_check=True)
+    _stamp(repaired, target, precision)
+    if repaired.ByteSize() <= PROTOBUF_LIMIT_BYTES:
+        onnx.checker.check_model(repaired, full_check=True)
     return repaired, records
 
 
 def steps(
-    raw: onnx.ModelProto, target: Target
+    raw: onnx.ModelProto, target: Target, precision: Precision = "int8"
 ) -> Iterator[tuple[PassRecord, onnx.ModelProto | None]]:
     """The same, one pass at a time: what it did, and the graph behind it; None where unchanged."""
-    graph = from_model(admit(raw, target))
-    for each in PIPELINES[target]:
+    graph = from_model(admit(raw, target, precision))
+    for each in pipeline(target, precision):
         record, changed = _run(each, graph)
         yield record, to_model(graph, raw) if changed else None
+
+
+def _stamp(model: onnx.ModelProto, target: Target, precision: Precision) -> None:
+    """Say in the file whose dialect it speaks."""
+    ours = {"enginesmith.target": target, "enginesmith.precision": precision}
+    kept = {x.key: x.value for x in model.metadata_props if x.key not in ours}
+    onnx.helper.set_model_props(model, {**kept, **ours})
 
 
 def _run(each: Pass, graph: gs.Graph) -> tuple[PassRecord, bool]:

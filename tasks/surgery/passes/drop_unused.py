@@ -3,7 +3,7 @@
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
-from tasks.surgery.graph import is_constant, is_output, producer, redirect, sweep
+from tasks.surgery.graph import in_order, is_constant, is_output, producer, redirect, sweep
 from tasks.surgery.integers import MOVES_VALUES
 from tasks.surgery.quantizers import WEIGHTED, has_grid, is_constant_dq, is_dq, is_q
 
@@ -29,6 +29,8 @@ _INTEGER_KERNELS = frozenset(
         "HardSwish",
     }
 )
+# Casts between float types stand around what stays float32 in a float16 graph.
+_LOOKED_THROUGH = MOVES_VALUES | {"Cast"}
 
 
 class DropUnused:
@@ -51,7 +53,8 @@ class DropUnused:
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
         users = _Users(graph)
-        for node in graph.nodes:
+        # From the outputs back: a pair that only served another, dropped one goes too.
+        for node in reversed(in_order(graph.nodes)):
             quantize = _quantizer_of(node)
             if quantize is None or users.integer(node.outputs[0]):
                 continue
@@ -101,7 +104,7 @@ class _Users:
             for reader in current.outputs:
                 if is_q(reader) or reader.domain:
                     return True
-                if reader.op in MOVES_VALUES:
+                if reader.op in _LOOKED_THROUGH:
                     pending.extend(reader.outputs)
                 elif reader.op in WEIGHTED:
                     if _is_quantized_product(reader):
@@ -118,6 +121,6 @@ def _is_quantized_product(node: gs.Node) -> bool:
 
 
 def _moved_integers(node: gs.Node | None) -> bool:
-    while node is not None and not node.domain and node.op in MOVES_VALUES:
+    while node is not None and not node.domain and node.op in _LOOKED_THROUGH:
         node = producer(node.inputs[0])
     return is_dq(node)
