@@ -64,6 +64,14 @@ class DataConfig(Strict):
     image_size: tuple[PositiveInt, PositiveInt] | None = Field(
         default=None, description="height and width in pixels to resize to; left out: as they are"
     )
+    center_crop: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="share of the image to cut from its middle, in the proportions of image_size, "
+        "before resizing; 0.875 is usual for ImageNet's networks; left out: the whole image, "
+        "stretched",
+    )
     mean: tuple[float, ...] = Field(
         default=(0.0,), description="per channel, on the 0..1 scale; one value serves every channel"
     )
@@ -79,6 +87,8 @@ class DataConfig(Strict):
             raise ValueError(
                 f"name exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}"
             )
+        if self.center_crop is not None and self.image_size is None:
+            raise ValueError("center_crop needs image_size: give the height and width to resize to")
         if len(self.mean) != len(self.std):
             raise ValueError(
                 f"mean has {len(self.mean)} values and std {len(self.std)}; give as many of each"
@@ -102,7 +112,9 @@ class DataRef(Strict):
 
     def identity(self) -> dict[str, object]:
         """What a cached result depends on: the content and the preprocessing, not the place."""
-        preprocessing = self.config.model_dump(mode="json", include={"image_size", "mean", "std"})
+        preprocessing = self.config.model_dump(
+            mode="json", include={"image_size", "center_crop", "mean", "std"}
+        )
         return {
             "sha256": self.sha256,
             "classes": self.classes,

@@ -13,6 +13,7 @@ from schemas.data import ImageFolder
 from schemas.errors import InputError
 from tasks.datasets.container import Container, Member, open_container
 from tasks.datasets.dataset import Indices, InMemory, PixelReader, Pixels, Split
+from tasks.datasets.resize import Resize
 from tasks.progress import track
 
 IN_MEMORY_BYTES = 1 << 30
@@ -33,7 +34,7 @@ class Decoder:
     """Encoded bytes to ``uint8[C, H, W]``."""
 
     mode: str
-    size: tuple[int, int] | None
+    resize: Resize | None
 
     def __call__(self, data: bytes, where: str) -> NDArray[np.uint8]:
         try:
@@ -43,22 +44,22 @@ class Decoder:
             raise InputError(
                 f"{where} cannot be decoded ({error}): replace or remove it"
             ) from error
-        if self.size is not None and image.size != self.size[::-1]:
-            image = image.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        if self.resize is not None:
+            image = self.resize.image(image)
         pixels = np.asarray(image)
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def load(
-    config: ImageFolder, split: SplitName, size: tuple[int, int] | None, *, show: bool = True
+    config: ImageFolder, split: SplitName, resize: Resize | None, *, show: bool = True
 ) -> Split:
-    """Read one split, resizing to ``size`` (height, width) if given.
+    """Read one split, resizing if told to.
 
     Raises InputError where the path, the split, the classes or an image are not as they should be.
     """
     container = open_container(config.path)
     listing = list_split(container, config, split)
-    decode = Decoder(config.mode, size)
+    decode = Decoder(config.mode, resize)
     reference = _reference(container, listing, decode)
     reader: PixelReader = _Lazy(container, listing, decode, reference)
     if len(listing.members) * int(np.prod(reference.shape)) <= IN_MEMORY_BYTES:

@@ -10,7 +10,7 @@ from schemas.data import DataConfig, DataRef
 from schemas.errors import InputError
 from tasks.datasets import cifar10, factory, fashion_mnist, image_folder
 from tasks.datasets.dataset import Dataset, Split
-from tasks.datasets.resize import resized
+from tasks.datasets.resize import Resize, resized
 
 
 def open_dataset(config: DataConfig, split: SplitName, *, show: bool = True) -> Dataset:
@@ -22,9 +22,9 @@ def open_dataset(config: DataConfig, split: SplitName, *, show: bool = True) -> 
     Raises InputError where the dataset is missing, empty, damaged or has the wrong classes.
     """
     if config.image_folder is not None:
-        images = image_folder.load(config.image_folder, split, config.image_size, show=show)
+        images = image_folder.load(config.image_folder, split, _resize(config), show=show)
     else:
-        images = resized(_load(config, split), config.image_size)
+        images = resized(_load(config, split), _resize(config))
     return Dataset(f"{source_name(config)} {split}", images, config.mean, config.std)
 
 
@@ -62,6 +62,10 @@ def source_name(config: DataConfig) -> str:
     return "Fashion-MNIST" if config.fashion_mnist is not None else "CIFAR-10"
 
 
+def _resize(config: DataConfig) -> Resize | None:
+    return None if config.image_size is None else Resize(config.image_size, config.center_crop)
+
+
 def _load(config: DataConfig, split: SplitName) -> Split:
     if config.fashion_mnist is not None:
         return fashion_mnist.load(config.fashion_mnist, split)
@@ -74,7 +78,7 @@ def _load(config: DataConfig, split: SplitName) -> Split:
 def _describe_folder(config: DataConfig) -> DataRef:
     assert config.image_folder is not None
     container, train, test = image_folder.both_listings(config.image_folder)
-    decode = image_folder.Decoder(config.image_folder.mode, config.image_size)
+    decode = image_folder.Decoder(config.image_folder.mode, _resize(config))
     return DataRef(
         config=config,
         sha256=image_folder.content_sha256(container, (train, test)),

@@ -1,30 +1,63 @@
-"""Resizing images that are already arrays."""
+"""Resizing to the network's input size."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from tasks.datasets.dataset import Indices, PixelReader, Pixels, Split
 
 
-def resized(split: Split, size: tuple[int, int] | None) -> Split:
-    """The split with images of ``size`` (height, width), resized as they are read; None: as is."""
-    if size is None or size == split.shape[1:]:
-        return split
-    shape = (split.shape[0], *size)
-    return Split(_Resizing(split.pixels, size), split.labels, split.classes, shape)
+@dataclass(frozen=True)
+class Resize:
+    """To ``size`` (height, width), bilinear with antialiasing.
 
+    ``center_crop`` is the share of the image that is cut from its middle first, in the proportions
+    of ``size``; None: the whole image, stretched.
+    """
 
-class _Resizing:
-    """Bilinear with antialiasing, the filter that images in folders are resized with too."""
+    size: tuple[int, int]
+    center_crop: float | None = None
 
-    def __init__(self, source: PixelReader, size: tuple[int, int]) -> None:
-        self.source = source
-        self.size = size
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """What is kept of an image: left, top, right, bottom in whole pixels."""
+        if self.center_crop is None:
+            return 0, 0, width, height
+        scale = self.center_crop * min(height / self.size[0], width / self.size[1])
+        cut_height = max(1, round(scale * self.size[0]))
+        cut_width = max(1, round(scale * self.size[1]))
+        left, top = (width - cut_width) // 2, (height - cut_height) // 2
+        return left, top, left + cut_width, top + cut_height
 
-    def __call__(self, indices: Indices, /) -> Pixels:
+    def image(self, image: Image.Image) -> Image.Image:
+        """One image of any size."""
+        cut = image.crop(self.box(image.height, image.width))
+        return cut.resize(self.size[::-1], Image.Resampling.BILINEAR)
+
+    def arrays(self, images: Pixels) -> Pixels:
+        """``[n, C, H, W]`` of any type to the same type and the new size."""
         import torch
 
-        images = torch.from_numpy(np.ascontiguousarray(self.source(indices)))
+        left, top, right, bottom = self.box(*images.shape[2:])
+        cut = np.ascontiguousarray(images[:, :, top:bottom, left:right])
         result: Pixels = torch.nn.functional.interpolate(
-            images, size=self.size, mode="bilinear", antialias=True
+            torch.from_numpy(cut), size=self.size, mode="bilinear", antialias=True
         ).numpy()
         return result
+
+
+def resized(split: Split, resize: Resize | None) -> Split:
+    """The split with its images resized as they are read; None: as they are."""
+    if resize is None or (resize.size == split.shape[1:] and resize.center_crop is None):
+        return split
+    shape = (split.shape[0], *resize.size)
+    return Split(_Resizing(split.pixels, resize), split.labels, split.classes, shape)
+
+
+@dataclass(frozen=True)
+class _Resizing:
+    source: PixelReader
+    resize: Resize
+
+    def __call__(self, indices: Indices, /) -> Pixels:
+        return self.resize.arrays(self.source(indices))

@@ -12,7 +12,7 @@ from schemas.data import DataConfig, DatasetFactory
 from schemas.errors import InputError
 from tasks.datasets.dataset import Dataset, InMemory, Split
 from tasks.datasets.open import describe, open_dataset
-from tasks.datasets.resize import resized
+from tasks.datasets.resize import Resize, resized
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (23, 3, 8, 6), dtype=np.uint8)
 
@@ -65,12 +65,55 @@ def test_content_digests_tell_images_apart_and_know_equal_ones() -> None:
     assert digests[9] != dataset().content_digests(np.array([9]))[0]
 
 
-def test_resizing_arrays_agrees_with_resizing_files() -> None:
-    smaller = resized(split_of(PIXELS), (4, 3)).pixels(np.arange(23))
-    for pixels, image in zip(smaller, PIXELS, strict=True):
-        file = Image.fromarray(image.transpose(1, 2, 0)).resize((3, 4), Image.Resampling.BILINEAR)
-        difference = pixels.transpose(1, 2, 0).astype(int) - np.asarray(file).astype(int)
+@pytest.mark.parametrize("resize", [Resize((4, 3)), Resize((4, 4), 0.75), Resize((2, 4), 1.0)])
+def test_resizing_arrays_agrees_with_resizing_files(resize: Resize) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (5, 3, 24, 16), dtype=np.uint8)
+    arrays = resized(split_of(pixels), resize).pixels(np.arange(5))
+    for array, source in zip(arrays, pixels, strict=True):
+        file = resize.image(Image.fromarray(source.transpose(1, 2, 0)))
+        difference = array.transpose(1, 2, 0).astype(int) - np.asarray(file).astype(int)
         assert np.abs(difference).max() <= 1
+
+
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    size=st.tuples(st.integers(1, 64), st.integers(1, 64)),
+    share=st.floats(0.1, 1),
+)
+def test_a_center_crop_lies_in_the_middle_in_the_proportions_asked_for(
+    height: int, width: int, size: tuple[int, int], share: float
+) -> None:
+    left, top, right, bottom = Resize(size, share).box(height, width)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert abs(left - (width - right)) <= 1
+    assert abs(top - (height - bottom)) <= 1
+    # One of the sides is cut to the share asked for, the other to no more, to the whole pixel.
+    scale = share * min(height / size[0], width / size[1])
+    assert bottom - top == pytest.approx(scale * size[0], abs=1)
+    assert right - left == pytest.approx(scale * size[1], abs=1)
+
+
+def test_a_center_crop_of_224_from_256_is_what_imagenets_networks_are_fed() -> None:
+    # torchvision resizes the shorter side to 256 and cuts 224 pixels from the middle.
+    assert Resize((224, 224), 0.875).box(256, 256) == (16, 16, 240, 240)
+    assert Resize((224, 224), 0.875).box(256, 512) == (144, 16, 368, 240)
+
+
+def test_a_crop_without_a_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="center_crop needs image_size"):
+        DataConfig.model_validate({"fashion_mnist": {}, "center_crop": 0.9})
+
+
+def test_a_changed_crop_changes_what_a_cached_result_depends_on() -> None:
+    config = factory("Photos")
+    changes = {"image_size": (4, 4), "center_crop": 0.5}
+    whole = describe(config.model_copy(update={"image_size": (4, 4)}))
+    cut = describe(config.model_copy(update=changes))
+    assert whole.sha256 == cut.sha256
+    assert whole.identity() != cut.identity()
+    assert cut.input_shape == (3, 4, 4)
 
 
 class Photos:
