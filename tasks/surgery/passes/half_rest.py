@@ -7,7 +7,15 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
-from tasks.surgery.graph import Names, constant, is_constant, producer, sweep
+from tasks.surgery.graph import (
+    Names,
+    constant,
+    is_constant,
+    is_output,
+    producer,
+    replace_input,
+    sweep,
+)
 from tasks.surgery.integers import cast_type
 from tasks.surgery.quantizers import DQ, WEIGHTED, grid_of, has_grid, is_dq, is_q
 
@@ -108,7 +116,14 @@ def _keep_wide(graph: gs.Graph, islands: list[gs.Node], names: Names) -> list[st
             factor = producer(tensor)
             if factor is None or not is_dq(factor):
                 continue
-            if all(id(reader) in members for reader in tensor.outputs):
+            if all(id(r) in members or r.op == "Cast" for r in tensor.outputs):
+                continue
+            if grid_of(factor).scale.min() < SMALLEST_SCALE:
+                # It stays as it is for islands; the others read it through a Cast.
+                half = _cast(graph, tensor, _F16, names)
+                for reader in list(tensor.outputs):
+                    if id(reader) not in members and reader.outputs[0] is not half:
+                        replace_input(reader, tensor, half)
                 continue
             copy = copies.get(id(factor))
             if copy is None:
@@ -147,7 +162,7 @@ def _operator(graph: gs.Graph, node: gs.Node, names: Names, changes: Changes) ->
                 continue
             node.inputs[place] = _cast(graph, tensor, _F16, names)
             changes.changed.append(node.name)
-    if node.op == "Cast" and cast_type(node) == _F32 and not _writes_output(graph, node):
+    if node.op == "Cast" and cast_type(node) == _F32 and not _must_be_wide(graph, node):
         node.attrs["to"] = int(onnx.TensorProto.FLOAT16)
         changes.changed.append(node.name)
     if node.op == "ConstantOfShape":
@@ -238,5 +253,8 @@ def _is_input(graph: gs.Graph, tensor: gs.Tensor) -> bool:
     return any(tensor is given for given in graph.inputs)
 
 
-def _writes_output(graph: gs.Graph, node: gs.Node) -> bool:
-    return any(tensor is output for tensor in node.outputs for output in graph.outputs)
+def _must_be_wide(graph: gs.Graph, cast: gs.Node) -> bool:
+    """Whether a Cast to float32 writes an output of the graph or serves a float32 quantizer."""
+    made = cast.outputs[0]
+    small = [r for r in made.outputs if is_q(r) and grid_of(r).scale.min() < SMALLEST_SCALE]
+    return is_output(graph, made) or bool(small)
