@@ -57,7 +57,7 @@ def test_build_is_a_one_shot_that_takes_a_job(files: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("files", [GPU, CPU])
 def test_artifacts_lie_in_a_named_volume_where_the_image_writes(files: tuple[str, ...]) -> None:
     document = resolved(files)
-    assert "artifacts" in document["volumes"]
+    assert document["volumes"] == {"artifacts": {"name": "enginesmith_artifacts"}}
     assert "artifacts:/artifacts" in document["services"]["build"]["volumes"]
     assert "ENGINESMITH_ARTIFACTS=/artifacts" in (ROOT / "Dockerfile").read_text()
 
