@@ -134,7 +134,10 @@ def _keep_wide(graph: gs.Graph, islands: list[gs.Node], names: Names) -> list[st
                 copies[id(factor)] = copy
             node.inputs[place] = copy.outputs[0]
         output = node.outputs[0]
-        settled = output.outputs and all(r.op == "Cast" for r in output.outputs)
+        settled = any(
+            r.op == "Cast" or (is_q(r) and grid_of(r).scale.min() < SMALLEST_SCALE)
+            for r in output.outputs
+        ) and all(r.op == "Cast" or is_q(r) for r in output.outputs)
         if settled or any(output is end for end in graph.outputs):
             continue
         wide = gs.Variable(names.fresh(f"{output.name}_wide"), _F32, output.shape)
