@@ -67,6 +67,25 @@ class Parity(Strict):
     top1_agreement: float
 
 
+class Finding(Strict):
+    """Something a compiler would refuse or make little of."""
+
+    code: str = Field(description="stable: QDQ1xx errors, QDQ2xx warnings")
+    severity: Literal["error", "warning"]
+    node: str
+    message: str = Field(description="the rule that is broken, and how")
+    fix: str
+
+
+class LintReport(Strict):
+    target: Target
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return tuple(x for x in self.findings if x.severity == "error")
+
+
 class SurgeryReport(Strict):
     target: Target
     passes: tuple[PassRecord, ...]

@@ -21,11 +21,16 @@ def admit(model: onnx.ModelProto, target: Target, precision: Precision) -> onnx.
         raise InputError(
             "the graph has no QuantizeLinear or DequantizeLinear node: quantize the network first"
         )
-    if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
-        # Shape inference would have to serialize it; the passes do without shapes.
-        return model
     if precision == "int8+fp16":
         model = raise_opset(model, LEAST_OPSET)
+    return with_shapes(model)
+
+
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that says the shape and type of every tensor where they can be inferred."""
+    if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
+        # Inference would have to serialize it; the passes do without shapes.
+        return model
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 

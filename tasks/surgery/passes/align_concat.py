@@ -43,14 +43,19 @@ class AlignConcat:
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
-            tensor.name
-            for node in graph.nodes
-            if (grid := _grid_behind(graph, node)) is not None
-            for tensor in node.inputs
-            if _pair(graph, node, tensor) is not None and not _is_on(tensor, grid)
-        ]
+        left = [tensor for _, tensor in unaligned_inputs(graph)]
         return f"inputs of Concat on another grid left: {', '.join(left[:3])}" if left else None
+
+
+def unaligned_inputs(graph: gs.Graph) -> list[tuple[gs.Node, str]]:
+    """Concats and their inputs that are on another grid and need not be."""
+    return [
+        (node, tensor.name)
+        for node in graph.nodes
+        if (grid := _grid_behind(graph, node)) is not None
+        for tensor in node.inputs
+        if _pair(graph, node, tensor) is not None and not _is_on(tensor, grid)
+    ]
 
 
 def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:

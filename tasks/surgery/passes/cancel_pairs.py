@@ -25,7 +25,7 @@ class CancelPairs:
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
         for node in graph.nodes:
-            source = _cancels(node)
+            source = undone_by(node)
             if source is None:
                 continue
             if redirect(graph, node.outputs[0], source.inputs[0]):
@@ -36,11 +36,11 @@ class CancelPairs:
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _cancels(n) is not None and n.outputs[0].outputs]
+        left = [n.name for n in graph.nodes if undone_by(n) is not None and n.outputs[0].outputs]
         return f"pairs left: {', '.join(left[:3])}" if left else None
 
 
-def _cancels(node: gs.Node) -> gs.Node | None:
+def undone_by(node: gs.Node) -> gs.Node | None:
     """The DequantizeLinear that a QuantizeLinear undoes."""
     if not is_q(node) or not has_grid(node):
         return None

@@ -66,15 +66,26 @@ class DropUnused:
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        users = _Users(graph)
-        left = [
-            n.name
-            for n in graph.nodes
-            if _quantizer_of(n) is not None
-            and not users.integer(n.outputs[0])
-            and not is_output(graph, n.outputs[0])
-        ]
+        left = [node.name for node in unused_pairs(graph)]
         return f"quantizers nobody needs left: {', '.join(left[:3])}" if left else None
+
+
+def unused_pairs(graph: gs.Graph) -> list[gs.Node]:
+    """DequantizeLinear nodes of pairs that no integer kernel reads."""
+    users = _Users(graph)
+    return [
+        node
+        for node in graph.nodes
+        if (quantize := _quantizer_of(node)) is not None
+        and not users.integer(node.outputs[0])
+        and not (is_output(graph, node.outputs[0]) and _keeps_its_name(graph, quantize))
+    ]
+
+
+def _keeps_its_name(graph: gs.Graph, quantize: gs.Node) -> bool:
+    """Whether an output of the graph cannot be written by what is ahead of the quantizer."""
+    source = quantize.inputs[0]
+    return producer(source) is None or is_output(graph, source)
 
 
 def _quantizer_of(node: gs.Node) -> gs.Node | None:

@@ -33,7 +33,7 @@ class FloatBias:
         changes = Changes()
         names = Names(graph)
         for node in graph.nodes:
-            if not _is_integer_bias(node):
+            if not is_integer_bias(node):
                 continue
             if is_output(graph, node.outputs[0]):
                 changes.skip(node.name, "an output of the graph")
@@ -46,14 +46,12 @@ class FloatBias:
 
     def ensures(self, graph: gs.Graph) -> str | None:
         left = [
-            n.name
-            for n in graph.nodes
-            if _is_integer_bias(n) and not is_output(graph, n.outputs[0])
+            n.name for n in graph.nodes if is_integer_bias(n) and not is_output(graph, n.outputs[0])
         ]
         return f"integer biases left: {', '.join(left[:3])}" if left else None
 
 
-def _is_integer_bias(node: gs.Node) -> bool:
+def is_integer_bias(node: gs.Node) -> bool:
     if not is_constant_dq(node) or not has_grid(node) or not node.outputs[0].outputs:
         return False
     values = node.inputs[0].values

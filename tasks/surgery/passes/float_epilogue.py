@@ -46,18 +46,18 @@ class FloatEpilogue:
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
         for node in graph.nodes:
-            quantize = _needless(graph, node)
+            quantize = cutting_quantizer(graph, node)
             if quantize is not None and redirect(graph, node.outputs[0], quantize.inputs[0]):
                 changes.changed.append(node.name)
         sweep(graph)
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _needless(graph, n) is not None]
+        left = [n.name for n in graph.nodes if cutting_quantizer(graph, n) is not None]
         return f"quantizers inside an epilogue left: {', '.join(left[:3])}" if left else None
 
 
-def _needless(graph: gs.Graph, dequantize: gs.Node) -> gs.Node | None:
+def cutting_quantizer(graph: gs.Graph, dequantize: gs.Node) -> gs.Node | None:
     """The QuantizeLinear of a pair that cuts an epilogue in two."""
     if not is_dq(dequantize) or is_constant_dq(dequantize) or not has_grid(dequantize):
         return None

@@ -1,5 +1,7 @@
 """One quantizer where several do the same."""
 
+from collections.abc import Callable
+
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
@@ -26,7 +28,7 @@ class MergeEqual:
         outputs = {id(tensor) for tensor in graph.outputs}
         # Merging quantizers gives dequantizers a common input, hence the order.
         for kind in (is_q, is_dq):
-            for first, other in _equal(graph, kind):
+            for first, other in equal_pairs(graph, kind):
                 if id(other.outputs[0]) in outputs:
                     continue
                 redirect(graph, other.outputs[0], first.outputs[0])
@@ -39,13 +41,13 @@ class MergeEqual:
         left = [
             other.name
             for kind in (is_q, is_dq)
-            for _, other in _equal(graph, kind)
+            for _, other in equal_pairs(graph, kind)
             if id(other.outputs[0]) not in outputs
         ]
         return f"equal quantizers left: {', '.join(left[:3])}" if left else None
 
 
-def _equal(graph: gs.Graph, kind) -> list[tuple[gs.Node, gs.Node]]:  # type: ignore[no-untyped-def]
+def equal_pairs(graph: gs.Graph, kind: Callable[[gs.Node], bool]) -> list[tuple[gs.Node, gs.Node]]:
     """Pairs of nodes of a kind that compute the same, the first node of each group first."""
     groups: dict[tuple[object, ...], gs.Node] = {}
     pairs = []

@@ -26,7 +26,7 @@ class NarrowWeights:
         changes = Changes()
         names = Names(graph)
         for node in graph.nodes:
-            if not _is_wide(node):
+            if not reaches_lowest(node):
                 continue
             weights = np.asarray(node.inputs[0].values)
             narrowed = constant(
@@ -37,11 +37,11 @@ class NarrowWeights:
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        left = [node.name for node in graph.nodes if _is_wide(node)]
+        left = [node.name for node in graph.nodes if reaches_lowest(node)]
         return f"weights of -128 left: {', '.join(left[:3])}" if left else None
 
 
-def _is_wide(node: gs.Node) -> bool:
+def reaches_lowest(node: gs.Node) -> bool:
     if not is_constant_dq(node) or not has_grid(node):
         return False
     if grid_of(node).dtype != np.int8 or node.inputs[0].values.dtype != np.int8:

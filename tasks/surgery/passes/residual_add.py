@@ -59,18 +59,22 @@ class ResidualAdd:
         return changes
 
     def ensures(self, graph: gs.Graph) -> str | None:
-        left = []
-        for node in graph.nodes:
-            if node.op == "Add" and not node.domain:
-                edges = [_Edge.into(graph, node, tensor) for tensor in node.inputs]
-                cut = [e for e in edges if not e.is_float]
-                if (
-                    any(e.convolution for e in edges)
-                    and _obstacle(edges) is None
-                    and (len(cut) == len(edges))
-                ):
-                    left.append(node.name)
+        left = [node.name for node in cut_adds(graph)]
         return f"Adds with both edges quantized left: {', '.join(left[:3])}" if left else None
+
+
+def cut_adds(graph: gs.Graph) -> list[gs.Node]:
+    """Adds that could take a convolution's output in float and do not."""
+    found = []
+    for node in graph.nodes:
+        if node.op != "Add" or node.domain:
+            continue
+        edges = [_Edge.into(graph, node, tensor) for tensor in node.inputs]
+        if not any(edge.convolution for edge in edges) or _obstacle(edges) is not None:
+            continue
+        if not any(edge.is_float for edge in edges):
+            found.append(node)
+    return found
 
 
 @dataclass
