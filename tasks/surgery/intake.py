@@ -1,22 +1,81 @@
 """What surgery takes in: a model it can read, or one line saying what is wrong with which node."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import onnx
 import onnx.version_converter
 
-from schemas.base import Target
 from schemas.errors import InputError
 from schemas.surgery import Precision
 from tasks.surgery.passes.half_rest import LEAST_OPSET
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
+OLDEST_OPSET = 13
+_STANDARD = ("", "ai.onnx")
+_FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 
 
-def admit(model: onnx.ModelProto, target: Target, precision: Precision) -> onnx.ModelProto:  # noqa: ARG001
+def read_model(file: Path) -> onnx.ModelProto:
+    """The model in a file, with what it stores outside.
+
+    Raises InputError where the file is missing, is not ONNX, is cut short, or its external data
+    cannot be read or lies outside the file's own folder.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    try:
+        model = onnx.load(file, load_external_data=False)
+    except Exception as error:
+        raise InputError(
+            f"{file} is not an ONNX model, or is cut short ({_first_line(error)}): export it again"
+        ) from error
+    if not model.graph.node:
+        raise InputError(f"{file} is not an ONNX model, or has no nodes: export it again")
+    _check_external(model, file)
+    try:
+        onnx.load_external_data_for_model(model, str(file.parent))
+    except Exception as error:
+        raise InputError(
+            f"{file}: its external data cannot be read ({_first_line(error)}): "
+            "keep the data files beside it"
+        ) from error
+    if model.ByteSize() <= PROTOBUF_LIMIT_BYTES:
+        try:
+            onnx.checker.check_model(model)
+        except onnx.checker.ValidationError as error:
+            raise InputError(f"{file} is not valid ONNX: {_first_line(error)}") from error
+    return model
+
+
+def write_model(model: onnx.ModelProto, file: Path) -> None:
+    """Write a model whole or not at all; weights go beside it where protobuf cannot hold them."""
+    temporary = file.with_name(f".{file.name}.partial")
+    try:
+        if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
+            onnx.save(model, temporary, save_as_external_data=True, location=f"{file.name}.data")
+        else:
+            onnx.save(model, temporary)
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{file} cannot be written ({error.strerror})") from error
+
+
+def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """A model of the operators that the passes know, with the shapes of its tensors.
 
     Raises InputError, naming the node, where the graph is not a statically quantized one.
     """
+    opset = opset_of(model)
+    if opset < OLDEST_OPSET:
+        raise InputError(
+            f"the graph uses opset {opset}: scales per channel need {OLDEST_OPSET}; "
+            "export it again with a newer one"
+        )
+    for index, node in enumerate(model.graph.node):
+        _admit_node(node, node.name or f"{node.op_type}_{index}")
     if not any(node.op_type in QUANTIZERS for node in model.graph.node):
         raise InputError(
             "the graph has no QuantizeLinear or DequantizeLinear node: quantize the network first"
@@ -24,6 +83,26 @@ def admit(model: onnx.ModelProto, target: Target, precision: Precision) -> onnx.
     if precision == "int8+fp16":
         model = raise_opset(model, LEAST_OPSET)
     return with_shapes(model)
+
+
+def _admit_node(node: onnx.NodeProto, name: str) -> None:
+    where = f"{node.op_type} node {name!r}"
+    if any(
+        x.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for x in node.attribute
+    ):
+        raise InputError(
+            f"{where} holds a subgraph, where quantizers cannot be moved: "
+            "export the network without control flow"
+        )
+    if node.op_type in _FUSED and node.domain in _STANDARD:
+        raise InputError(
+            f"{where} computes on integers itself: "
+            "export with QuantizeLinear and DequantizeLinear nodes (the QDQ format)"
+        )
+    if node.op_type in QUANTIZERS and node.domain not in _STANDARD:
+        raise InputError(
+            f"{where} is of domain {node.domain!r}: quantize to the standard operators, opset 13 up"
+        )
 
 
 def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -36,7 +115,7 @@ def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def opset_of(model: onnx.ModelProto) -> int:
     """The version of the standard operators that a model uses."""
-    return next((x.version for x in model.opset_import if x.domain in ("", "ai.onnx")), 0)
+    return next((x.version for x in model.opset_import if x.domain in _STANDARD), 0)
 
 
 def raise_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
@@ -49,10 +128,37 @@ def raise_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
     try:
         raised = onnx.version_converter.convert_version(model, least)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"the graph cannot be raised from opset {opset_of(model)} to {least}: {reason}; "
-            f"export it at opset {least}"
+            f"the graph cannot be raised from opset {opset_of(model)} to {least}: "
+            f"{_first_line(error)}; export it at opset {least}"
         ) from error
     raised.ir_version = max(raised.ir_version, 9)
     return raised
+
+
+def _check_external(model: onnx.ModelProto, file: Path) -> None:
+    folder = file.parent.resolve()
+    for name, location in _locations(model):
+        place = (folder / location).resolve()
+        if not place.is_relative_to(folder):
+            raise InputError(
+                f"{file}: tensor {name!r} has its data at {location!r}, outside the model's "
+                "folder: keep the data files beside it"
+            )
+        if not place.is_file():
+            raise InputError(
+                f"{file}: tensor {name!r} has its data in {location!r}, which is missing: "
+                "keep the data files beside it"
+            )
+
+
+def _locations(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    tensors = [*model.graph.initializer]
+    tensors += [a.t for n in model.graph.node for a in n.attribute if a.HasField("t")]
+    for tensor in tensors:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield from ((tensor.name, x.value) for x in tensor.external_data if x.key == "location")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

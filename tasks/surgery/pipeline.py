@@ -22,6 +22,8 @@ from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
 from tasks.surgery.passes.residual_add import ResidualAdd
 from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.passes.scalar_scales import ScalarScales
+from tasks.surgery.passes.screen import Screen
+from tasks.surgery.passes.transposed_weights import TransposedWeights
 from tasks.surgery.passes.unsigned_activations import UnsignedActivations
 
 # The constants are where passes can see them, and mean what the network meant.
@@ -36,6 +38,7 @@ _CANONICAL: tuple[Pass, ...] = (
     ScalarScales(),
     Int8ZeroPoints(),
     IntegerWeights(),
+    TransposedWeights(),
     FloatBias(),
     MergeEqual(),
     ReluBeforeQuantizer(),
@@ -53,23 +56,18 @@ _PLACEMENT: tuple[Pass, ...] = (
     AlignConcat(),
 )
 
-_TENSORRT: tuple[Pass, ...] = (
-    *_READING,
-    *_CANONICAL,
-    *_PLACEMENT,
-    CentreZeroPoints(),
-    FloatHead(),
-)
-
-_PIPELINES: dict[Target, tuple[Pass, ...]] = {
-    "tensorrt": _TENSORRT,
-    "tensorrt_rtx": _TENSORRT,
-    "openvino": (*_READING, *_CANONICAL, *_PLACEMENT, UnsignedActivations()),
-    # ONNX Runtime fuses integers around every operator, so quantizers stay where they are.
-    "onnxruntime": (*_READING, *_CANONICAL),
+_COMPILED: dict[Target, tuple[Pass, ...]] = {
+    "tensorrt": (CentreZeroPoints(), FloatHead()),
+    "tensorrt_rtx": (CentreZeroPoints(), FloatHead()),
+    "openvino": (UnsignedActivations(),),
 }
 
 
 def pipeline(target: Target, precision: Precision) -> tuple[Pass, ...]:
-    """The passes for a target; ``int8+fp16`` makes the unquantized rest float16 at the end."""
-    return (*_PIPELINES[target], HalfRest()) if precision == "int8+fp16" else _PIPELINES[target]
+    """The passes for a target; ``int8+fp16`` makes the unquantized rest float16 at the end.
+
+    ONNX Runtime fuses integers around every operator, so there quantizers stay where they are.
+    """
+    placed = (*_PLACEMENT, *_COMPILED[target]) if target in _COMPILED else ()
+    half = (HalfRest(),) if precision == "int8+fp16" else ()
+    return (*_READING, Screen(target), *_CANONICAL, *placed, *half)

@@ -24,7 +24,7 @@ def repair(
     and float32 biases (float16 with ``int8+fp16``), and is checked in full. Raises InputError
     where the graph cannot be used, naming the node.
     """
-    graph = from_model(admit(raw, target, precision))
+    graph = from_model(admit(raw, precision))
     records = tuple(_run(each, graph)[0] for each in pipeline(target, precision))
     repaired = to_model(graph, raw)
     _stamp(repaired, target, precision)
@@ -37,7 +37,7 @@ def steps(
     raw: onnx.ModelProto, target: Target, precision: Precision = "int8"
 ) -> Iterator[tuple[PassRecord, onnx.ModelProto | None]]:
     """The same, one pass at a time: what it did, and the graph behind it; None where unchanged."""
-    graph = from_model(admit(raw, target, precision))
+    graph = from_model(admit(raw, precision))
     for each in pipeline(target, precision):
         record, changed = _run(each, graph)
         yield record, to_model(graph, raw) if changed else None

@@ -1,4 +1,4 @@
-"""The lint's rules: 1xx is what a compiler refuses or silently runs in float, 2xx what costs speed."""
+"""The lint's rules: 1xx is refused or silently run in float, 2xx costs speed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

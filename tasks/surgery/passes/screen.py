@@ -1,0 +1,68 @@
+"""Grids that the target cannot be given are refused."""
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from schemas.base import Target
+from schemas.errors import InputError
+from tasks.surgery.contract import Changes
+from tasks.surgery.graph import is_constant
+from tasks.surgery.quantizers import grid_of, is_dq, is_q
+
+_OFFSETS = {np.dtype(np.uint8): {0, 127, 128, 129}, np.dtype(np.int8): {-1, 0, 1}}
+
+
+class Screen:
+    """Rules. Each refusal is one line that names the node and says what to do.
+
+    1. Scales computed while the network runs, scales that are zero, negative or not finite,
+       activations quantized per channel, and types besides int8, uint8 and (for biases) int32.
+    2. For TensorRT, zero-points that no pass can bring to 0 without losing range.
+    """
+
+    name = "screen"
+    keeps_values = True
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def apply(self, graph: gs.Graph) -> Changes:
+        for node in graph.nodes:
+            if is_q(node) or is_dq(node):
+                self._screen(node)
+        return Changes()
+
+    def ensures(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
+        return None
+
+    def _screen(self, node: gs.Node) -> None:
+        grid = grid_of(node)
+        where = f"{node.op} node {node.name!r}"
+        stored = is_constant(node.inputs[0])
+        allowed = (np.int8, np.uint8, np.int32) if stored and is_dq(node) else (np.int8, np.uint8)
+        if grid.dtype not in allowed or grid.block_size:
+            kind = "blocks" if grid.block_size else grid.dtype.name
+            raise InputError(f"{where} quantizes to {kind}: only int8 and uint8 can be repaired")
+        if not np.all(np.isfinite(grid.scale)) or not np.all(grid.scale > 0):
+            raise InputError(f"{where} has a scale that is not a positive number: calibrate again")
+        if not grid.per_tensor and not stored and not _comes_from_weights(node):
+            raise InputError(
+                f"{where} quantizes an activation per channel ({grid.scale.size} scales): "
+                "quantize activations per tensor"
+            )
+        point = int(grid.zero_point.ravel()[0])
+        if self._target.startswith("tensorrt") and grid.dtype in _OFFSETS:
+            uneven = bool(np.any(grid.zero_point != point))
+            if uneven or point not in _OFFSETS[grid.dtype]:
+                raise InputError(
+                    f"{where} has zero-point {point}, and TensorRT takes only 0: calibrate with a "
+                    "symmetric scheme (torch.per_tensor_symmetric)"
+                )
+
+
+def _comes_from_weights(node: gs.Node) -> bool:
+    source = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
+    return is_q(source) and is_constant(source.inputs[0])  # type: ignore[union-attr]
