@@ -86,10 +86,36 @@ class LintReport(Strict):
         return tuple(x for x in self.findings if x.severity == "error")
 
 
+class Difference(Strict):
+    kind: Literal["interface", "removed", "added", "grid", "edge", "initializer"]
+    text: str
+    nodes: tuple[str, ...]
+
+
+class GraphDiff(Strict):
+    """How one graph differs from another."""
+
+    same: bool
+    nodes_before: int
+    nodes_after: int
+    differences: tuple[Difference, ...]
+
+
+class LayerDifference(Strict):
+    """The operator whose output surgery moved most, in steps of the quantizer behind it."""
+
+    node: str
+    op: str
+    max_difference_steps: float
+
+
 class SurgeryReport(Strict):
     target: Target
     passes: tuple[PassRecord, ...]
     parity: tuple[Parity, ...]
+    worst_layer: LayerDifference | None = Field(
+        default=None, description="None: no operator is in both graphs"
+    )
     gates: tuple[Gate, ...]
     nodes_before: dict[str, int] = Field(description="count by operator")
     nodes_after: dict[str, int]

@@ -15,6 +15,7 @@ from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import steps
+from tasks.surgery.worst_layer import worst_layer
 
 Array = NDArray[np.float32]
 
@@ -23,7 +24,7 @@ def prove(
     raw: onnx.ModelProto,
     repaired: onnx.ModelProto,
     images: Array,
-    torch_logits: Array,
+    torch_logits: Array | None,
     target: Target,
     config: SurgeryConfig,
     records: tuple[PassRecord, ...],
@@ -31,26 +32,29 @@ def prove(
     """Compare the repaired graph with the raw one, pass by pass, and with the torch INT8 network.
 
     ``images: float32[N, C, H, W]``; ``torch_logits: float32[N, classes]``, what torch gave for
-    them. ONNX Runtime computes both graphs with its optimizations off. Gates: passes that keep
-    values are bit-equal, and the whole is as close to torch as ``config`` demands.
+    them, None where nobody knows: then the raw graph stands in. ONNX Runtime computes both graphs
+    with its optimizations off. Gates: passes that keep values are bit-equal, and the whole is as
+    close to torch as ``config`` demands.
     """
     grid = output_grid(raw)
     measured, meant, kept = _measure_passes(raw, images, target, config.precision, grid)
     if [r.name for r in measured] != [r.name for r in records]:
         raise ValueError(f"records are of another pipeline than {target}'s")
     after = ReferenceSession(repaired).logits(images)
-    torch_int8 = torch_logits[: len(after)].reshape(len(after), -1)
-    against_torch = compare("torch int8", after, torch_int8, grid)
-    parity = (
+    parity = [
         compare("raw export, by the passes that keep values", kept, meant, grid),
         compare("raw export", after, meant, grid),
-        against_torch,
-    )
+    ]
+    if torch_logits is not None:
+        torch_int8 = torch_logits[: len(after)].reshape(len(after), -1)
+        parity.append(compare("torch int8", after, torch_int8, grid))
+    worst = worst_layer(raw, repaired, images)
     return SurgeryReport(
         target=target,
         passes=measured,
-        parity=parity,
-        gates=(*_keeping(measured), *_closeness(against_torch, config)),
+        parity=tuple(parity),
+        worst_layer=worst,
+        gates=(*_keeping(measured), *_closeness(parity[-1], config)),
         nodes_before=dict(Counter(node.op_type for node in raw.graph.node)),
         nodes_after=dict(Counter(node.op_type for node in repaired.graph.node)),
     )
@@ -159,15 +163,16 @@ def _keeping(records: tuple[PassRecord, ...]) -> tuple[Gate, ...]:
 
 
 def _closeness(parity: Parity, config: SurgeryConfig) -> tuple[Gate, ...]:
+    whom = parity.against.removesuffix(" int8")
     return (
         Gate(
-            name="surgery difference to torch",
+            name=f"surgery difference to {whom}",
             passed=parity.max_difference_steps <= config.max_difference_steps,
             detail=f"{parity.max_difference_steps:.2f} output steps, "
             f"at most {config.max_difference_steps:g} allowed",
         ),
         Gate(
-            name="surgery top-1 agreement with torch",
+            name=f"surgery top-1 agreement with {whom}",
             passed=parity.top1_agreement >= config.min_top1_agreement,
             detail=f"{parity.top1_agreement:.2%} of {parity.images} images, "
             f"at least {config.min_top1_agreement:.2%} required",
