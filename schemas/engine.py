@@ -26,7 +26,7 @@ def _as_text(value: object) -> object:
 ComputeCapability = Annotated[
     str, BeforeValidator(_as_text), StringConstraints(pattern=r"^\d+\.\d$")
 ]
-Precision = Literal["float32", "float16", "int8", "int8+float16"]
+Precision = Literal["float32", "float16", "int8", "int8+fp16"]
 
 
 class ShapeRange(Strict):

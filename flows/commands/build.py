@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from schemas.engine import Manifest
 
 Engine = Literal["openvino", "tensorrt_rtx", "tensorrt"]
-Number = Literal["float32", "float16", "int8", "int8+float16"]
+Number = Literal["float32", "float16", "int8", "int8+fp16"]
 
 
 def build(

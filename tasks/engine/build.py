@@ -1,6 +1,7 @@
 """From a repaired graph to a plan with its manifest."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from schemas.base import Strict, Target
@@ -8,6 +9,7 @@ from schemas.engine import FusionContract, LayerTable, Manifest, Precision
 from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
 from tasks.engine.contract import check_contract
+from tasks.engine.half import to_half
 from tasks.runtimes.onnx_names import OnnxNames, read_structure
 from tasks.runtimes.plans import check_plan, layers_path, read_manifest, sealed
 from tasks.runtimes.registry import runtime
@@ -19,14 +21,19 @@ def build_engine(
     """Compile ``graph`` for ``target`` and write ``plan``.
 
     ``options`` is the target's own config, such as TensorRtRtxConfig; its fusion contract is held
-    against plans with INT8 and its results are in the manifest. Raises InputError where the engine
+    against plans with INT8 and its results are in the manifest. A float32 graph is brought to
+    float16 first where that is the precision asked for. Raises InputError where the engine
     is not installed, or refuses the graph; then no plan is left behind.
     """
     names = OnnxNames.of(graph)
     engine = runtime(target)
     fingerprint = engine.fingerprint()
     try:
-        built = engine.build(graph, plan, options)
+        with tempfile.TemporaryDirectory() as folder:
+            source = graph
+            if precision == "float16" and precision_of(graph) != "float16":
+                source = to_half(graph, Path(folder) / graph.name)
+            built = engine.build(source, plan, options)
     except BaseException:
         plan.unlink(missing_ok=True)
         raise
@@ -88,5 +95,5 @@ def precision_of(graph: Path) -> Precision:
     model = read_structure(graph)
     half = any(x.data_type == onnx.TensorProto.FLOAT16 for x in model.graph.initializer)
     if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
-        return "int8+float16" if half else "int8"
+        return "int8+fp16" if half else "int8"
     return "float16" if half else "float32"

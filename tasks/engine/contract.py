@@ -50,11 +50,13 @@ def _convolutions(table: LayerTable, names: OnnxNames, contract: FusionContract)
         if node not in integer and not any(fnmatchcase(node, pattern) for pattern in allowed)
     ]
     detail = f"{len(wanted) - len(broken)} of {len(wanted)} convolutions INT8 or allowed in float"
-    return Gate(
-        name="contract convs_int8",
-        passed=not broken,
-        detail=detail + (f"; in float: {_list(broken)}" if broken else ""),
-    )
+    traced = {node for layer in table.layers for node in layer.onnx_nodes}
+    for what, nodes in (
+        ("in float", [node for node in broken if node in traced]),
+        ("in no kernel that names them", [node for node in broken if node not in traced]),
+    ):
+        detail += f"; {what}: {_list(nodes)}" if nodes else ""
+    return Gate(name="contract convs_int8", passed=not broken, detail=detail)
 
 
 def standalone_adds(table: LayerTable, names: OnnxNames) -> list[str]:

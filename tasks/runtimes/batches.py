@@ -10,12 +10,19 @@ from schemas.errors import InputError
 Floats = NDArray[np.float32]
 
 
-def check_images(batch: Floats, expected: tuple[int, ...], where: str) -> Floats:
+def check_images(
+    batch: Floats, expected: tuple[int, ...], where: str, *, exact: bool = False
+) -> Floats:
     """``batch`` as contiguous float32, if its shape is ``expected``; there -1 stands for any size.
 
-    The first dimension is the batch and may differ: see :func:`infer_in_batches`.
-    Raises InputError where the rank or another dimension does not fit.
+    The first dimension is the batch and may differ, see :func:`infer_in_batches`, unless ``exact``.
+    Raises InputError where the rank or a dimension does not fit.
     """
+    if exact and expected[0] not in (-1, len(batch)):
+        raise InputError(
+            f"{where} takes {expected[0]} images at a time, not {len(batch)}: set "
+            f"profile.batch_size to {expected[0]}, or export with dynamic_batch"
+        )
     fits = batch.ndim == len(expected) and all(
         want in (-1, got) for got, want in zip(batch.shape[1:], expected[1:], strict=True)
     )

@@ -58,7 +58,7 @@ class OnnxRuntimeSession:
 
     def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
         """Milliseconds of each of ``calls`` calls: ``float64[calls]``."""
-        batch = check_images(batch, self.inputs[0].shape, "the graph")
+        batch = check_images(batch, self.inputs[0].shape, "the graph", exact=True)
         return time_calls(lambda: self._call(batch), calls)
 
     def _call(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

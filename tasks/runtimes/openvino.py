@@ -103,7 +103,7 @@ class OpenVinoSession:
 
     def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
         """Milliseconds of each of ``calls`` calls on a tensor set once: ``float64[calls]``."""
-        batch = check_images(batch, self.inputs[0].shape, "the plan")
+        batch = check_images(batch, self.inputs[0].shape, "the plan", exact=True)
         request = self._request(batch.shape)
         request.set_input_tensor(0, self._tensor(batch, shared_memory=True))
         return time_calls(request.infer, calls)

@@ -63,14 +63,15 @@ def test_threads_are_taken_from_open_not_from_the_build(plan: Path) -> None:
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
-def test_a_fixed_batch_is_fed_in_slices(resnet18: Path, tmp_path: Path) -> None:
+def test_a_fixed_batch_is_fed_in_slices(tmp_path: Path) -> None:
     fixed = export("resnet18", tmp_path, batch=4)
     RUNTIME.build(quantize(fixed, tmp_path / "int8.onnx"), tmp_path / "plan", OpenVinoConfig())
     session = RUNTIME.open(tmp_path / "plan")
     whole = session.infer(images(10))
     assert whole.shape == (10, 10)
     np.testing.assert_allclose(whole[:4], session.infer(images(10)[:4]), atol=1e-6)
-    del resnet18
+    with pytest.raises(InputError, match="takes 4 images at a time, not 1"):
+        session.time(images(1), 1)
 
 
 def test_a_time_for_every_call(plan: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +46,25 @@ def test_a_plan_with_profiles_and_every_option(
     built = build_plan(FAKE, resnet18_int8, tmp_path / "plan", options)
     assert (tmp_path / "plan").stat().st_size > 1e6
     assert len(built.layers.integer_convolutions) == 20
+
+
+def test_progress_comes_from_the_builder_step_by_step(
+    resnet18_int8: Path, tmp_path: Path, fake_tensorrt: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def track(items: Iterable[int], label: str, total: int) -> Iterator[int]:
+        assert total == 100
+        for item in items:
+            seen.append((item, label))
+            yield item
+
+    fake_tensorrt.setattr("tasks.runtimes.trt.process.track", track)
+    build_plan(FAKE, resnet18_int8, tmp_path / "plan", TensorRtConfig())
+    percents = [percent for percent, _ in seen]
+    assert percents == list(range(1, len(percents) + 1))
+    assert len(percents) > 50
+    assert {label for _, label in seen} == {"building resnet18-int8.onnx"}
 
 
 @pytest.mark.parametrize(

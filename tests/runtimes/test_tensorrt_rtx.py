@@ -31,6 +31,13 @@ def test_every_convolution_of_resnet18_runs_int8(resnet18_int8: Path, tmp_path: 
     assert built.peak_memory_bytes > 100e6
 
 
+def test_building_again_gives_the_same_bytes(
+    resnet18_int8: Path, plan: Path, tmp_path: Path
+) -> None:
+    RUNTIME.build(resnet18_int8, tmp_path / "again", TensorRtRtxConfig())
+    assert (tmp_path / "again").read_bytes() == plan.read_bytes()
+
+
 def test_the_float_plan_is_three_times_as_big_and_fuses_every_add(
     resnet18: Path, plan: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 from schemas.engine import TensorRtConfig, TensorRtOptions, TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.progress import track
+from tasks.runtimes.trt.addresses import fixed_addresses
 from tasks.runtimes.trt.compiler import Compiled, NoKernelError
 from tasks.runtimes.trt.worker import Answer, Request
 
@@ -50,7 +51,7 @@ def _run(folder: Path, graph: Path, options: TensorRtConfig | TensorRtRtxConfig 
     assert options is not None
     paths = [str(_SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
     stderr = folder / "stderr"
-    with stderr.open("w") as errors:
+    with stderr.open("w") as errors, fixed_addresses():
         process = subprocess.Popen(
             [sys.executable, "-m", "tasks.runtimes.trt.worker", str(folder / "request.json")],
             stdout=subprocess.PIPE,
