@@ -14,6 +14,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", "
 TAR_BYTES = 2 << 30
 """As many encoded bytes are held in memory at most."""
 
+REMEMBERED_BYTES = 256 << 20
+"""A tar of up to this size stays in memory for the stages that follow."""
+
+_recent: dict[tuple[Path, int, int], "_Tar"] = {}
+
 
 class Member(NamedTuple):
     """An image by its path inside the container, with forward slashes."""
@@ -40,10 +45,22 @@ def open_container(path: Path) -> Container:
     if path.is_dir():
         return _Folder(path)
     if path.is_file():
-        return _Tar(path)
+        return _tar(path)
     raise InputError(
         f"data.image_folder.path: there is no folder or tar file {path}: correct the path"
     )
+
+
+def _tar(path: Path) -> "_Tar":
+    status = path.stat()
+    key = (path.absolute(), status.st_mtime_ns, status.st_size)
+    tar = _recent.get(key)
+    if tar is None:
+        tar = _Tar(path)
+        _recent.clear()
+        if tar.image_bytes <= REMEMBERED_BYTES:
+            _recent[key] = tar
+    return tar
 
 
 class _Folder:
@@ -72,7 +89,7 @@ class _Tar:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._images: dict[Member, bytes] = {}
-        total = 0
+        self.image_bytes = 0
         try:
             # Not the "r|*" of streams: that takes the end of a truncated file for the end of
             # the archive, and images would be missing without a word.
@@ -81,8 +98,8 @@ class _Tar:
                     member = Member(info.name.removeprefix("./"))
                     if not info.isreg() or not _is_image(member.name):
                         continue
-                    total += info.size
-                    if total > TAR_BYTES:
+                    self.image_bytes += info.size
+                    if self.image_bytes > TAR_BYTES:
                         raise InputError(
                             f"{path} holds more than {TAR_BYTES >> 30} GiB of images: unpack it, "
                             "and name the folder with data.image_folder.path"

@@ -33,6 +33,41 @@ class InMemory:
         return self.array[indices]
 
 
+class Remembered:
+    """Decodes each image when it is first asked for, and keeps it: a calibration needs few.
+
+    ``shape`` is (C, H, W); ``label`` names the work where all images are decoded at once.
+    """
+
+    def __init__(
+        self, source: PixelReader, count: int, shape: tuple[int, int, int], label: str
+    ) -> None:
+        self.source = source
+        self.label = label
+        # Pages that are never written to take no memory.
+        self._pixels: NDArray[np.uint8] = np.zeros((count, *shape), np.uint8)
+        self._known = np.zeros(count, np.bool_)
+
+    def __call__(self, indices: Indices, /) -> Pixels:
+        self._decode(np.unique(indices))
+        return self._pixels[indices]
+
+    @property
+    def array(self) -> Pixels:
+        """All pixels, ``uint8[N, C, H, W]``."""
+        unknown = np.flatnonzero(~self._known)
+        starts = range(0, len(unknown), 256)
+        for start in track(starts, self.label, len(starts)):
+            self._decode(unknown[start : start + 256])
+        return self._pixels
+
+    def _decode(self, indices: Indices) -> None:
+        missing = indices[~self._known[indices]]
+        if len(missing):
+            self._pixels[missing] = self.source(missing)
+            self._known[missing] = True
+
+
 @dataclass(frozen=True)
 class Split:
     """A split as its source gives it, before any normalisation."""
@@ -80,8 +115,9 @@ class Dataset:
 
     @property
     def in_memory(self) -> Pixels | None:
-        """The raw pixels of all images, ``[N, C, H, W]``; None where they are decoded on demand."""
-        return self._pixels.array if isinstance(self._pixels, InMemory) else None
+        """The raw pixels of all images, ``[N, C, H, W]``; None where they are too many to keep."""
+        reader = self._pixels
+        return reader.array if isinstance(reader, InMemory | Remembered) else None
 
     def pixels(self, indices: Indices) -> Pixels:
         """Raw pixels of the named images: ``uint8[n, C, H, W]``, or ``float32`` on the 0..1 scale.

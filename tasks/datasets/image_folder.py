@@ -12,12 +12,11 @@ from schemas.calibrate import Split as SplitName
 from schemas.data import ImageFolder
 from schemas.errors import InputError
 from tasks.datasets.container import Container, Member, open_container
-from tasks.datasets.dataset import Indices, InMemory, PixelReader, Pixels, Split
+from tasks.datasets.dataset import Indices, PixelReader, Remembered, Split
 from tasks.datasets.resize import Resize
-from tasks.progress import track
 
 IN_MEMORY_BYTES = 1 << 30
-"""Up to this many bytes of pixels a split is decoded once and kept; above, image by image."""
+"""Up to this many bytes of pixels a split are kept once decoded; above, none are."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +49,19 @@ class Decoder:
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def load(
-    config: ImageFolder, split: SplitName, resize: Resize | None, *, show: bool = True
-) -> Split:
-    """Read one split, resizing if told to.
+def load(config: ImageFolder, split: SplitName, resize: Resize | None) -> Split:
+    """One split, each image decoded, and resized if told to, when it is first asked for.
 
-    Raises InputError where the path, the split, the classes or an image are not as they should be.
+    Raises InputError where the path, the split or the classes are not as they should be, and from
+    the reader where an image is not.
     """
     container = open_container(config.path)
     listing = list_split(container, config, split)
     decode = Decoder(config.mode, resize)
     reference = _reference(container, listing, decode)
-    reader: PixelReader = _Lazy(container, listing, decode, reference)
+    reader: PixelReader = _Files(container, listing, decode, reference)
     if len(listing.members) * int(np.prod(reference.shape)) <= IN_MEMORY_BYTES:
-        reader = InMemory(_decode_all(reader, len(listing.members), split if show else None))
+        reader = Remembered(reader, len(listing.members), reference.shape, f"decoding {split}")
     return Split(reader, listing.labels, listing.classes, reference.shape)
 
 
@@ -149,17 +147,7 @@ def _reference(container: Container, listing: Listing, decode: Decoder) -> _Refe
     return _Reference((channels, height, width), where)
 
 
-def _decode_all(reader: PixelReader, count: int, split: str | None) -> Pixels:
-    starts = range(0, count, 256)
-    first = reader(np.zeros(1, np.int64))
-    pixels = np.empty((count, *first.shape[1:]), first.dtype)
-    for start in starts if split is None else track(starts, f"decoding {split}", len(starts)):
-        stop = min(start + 256, count)
-        pixels[start:stop] = reader(np.arange(start, stop))
-    return pixels
-
-
-class _Lazy:
+class _Files:
     """Decodes images when they are asked for."""
 
     def __init__(

@@ -13,16 +13,15 @@ from tasks.datasets.dataset import Dataset, Split
 from tasks.datasets.resize import Resize, resized
 
 
-def open_dataset(config: DataConfig, split: SplitName, *, show: bool = True) -> Dataset:
+def open_dataset(config: DataConfig, split: SplitName) -> Dataset:
     """One split of the job's dataset, resized and normalised as the job says.
 
-    Paths are taken as they are. Small splits are held in memory as ``uint8``; of large image
-    folders and of dataset factories each image is decoded when it is asked for.
+    Paths are taken as they are. Images in folders are decoded when they are first asked for.
 
     Raises InputError where the dataset is missing, empty, damaged or has the wrong classes.
     """
     if config.image_folder is not None:
-        images = image_folder.load(config.image_folder, split, _resize(config), show=show)
+        images = image_folder.load(config.image_folder, split, _resize(config))
     else:
         images = resized(_load(config, split), _resize(config))
     return Dataset(f"{source_name(config)} {split}", images, config.mean, config.std)

@@ -82,10 +82,41 @@ def test_images_above_the_memory_limit_are_read_one_by_one_and_equal(
         assert lazy.content_digests(order) == eager.content_digests(order)
 
 
+def test_an_image_is_decoded_once_and_only_when_asked_for(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    decode = image_folder.Decoder.__call__
+
+    def counting(self: image_folder.Decoder, data: bytes, where: str) -> np.ndarray:
+        decoded.append(Path(where).name)
+        return decode(self, data, where)
+
+    monkeypatch.setattr(image_folder.Decoder, "__call__", counting)
+    dataset = open_dataset(config(photos), "train")
+    decoded.clear()  # of the first image, which the shape is read from
+    dataset.pixels(np.array([3, 1, 3]))
+    dataset.content_digests(np.array([1]))
+    assert sorted(decoded) == ["0001.png", "0002.png"]
+    whole = dataset.in_memory
+    assert whole is not None
+    assert len(decoded) == 5
+    assert np.array_equal(whole, dataset.pixels(np.arange(5)))
+
+
+def test_a_tar_that_changes_between_two_stages_is_read_anew(
+    photos: Path, packed: Callable[..., Path]
+) -> None:
+    before = describe(config(packed("gz")))
+    assert describe(config(packed("gz"))).sha256 == before.sha256
+    Image.new("RGB", (4, 6), "red").save(first_image(photos))
+    assert describe(config(packed("gz"))).sha256 != before.sha256
+
+
 def test_images_of_many_sizes_are_resized_or_refused(photos: Path) -> None:
     Image.new("RGB", (9, 5), "red").save(first_image(photos))
     with pytest.raises(InputError, match=r"pixels, and .* data\.image_size: \[height, width\]"):
-        open_dataset(config(photos), "test")
+        open_dataset(config(photos), "test").images(np.arange(3))
     resized = open_dataset(config(photos, (8, 10)), "test")
     assert resized.input_shape == describe(config(photos, (8, 10))).input_shape == (3, 8, 10)
     assert resized.images(np.arange(3)).shape == (3, 3, 8, 10)
@@ -120,14 +151,14 @@ class TestBadInput:
         for broken in (data[: len(data) // 2], b"", b"no image"):
             first_image(photos).write_bytes(broken)
             with pytest.raises(InputError, match=r"0000\.png cannot be decoded"):
-                open_dataset(config(photos), "test")
+                open_dataset(config(photos), "test").pixels(np.arange(3))
 
     def test_an_image_in_a_tar_that_cannot_be_decoded_is_named(
         self, photos: Path, packed: Callable[..., Path]
     ) -> None:
         first_image(photos).write_bytes(b"no image")
         with pytest.raises(InputError, match=r"test/cat/0000\.png in .*photos\.tar cannot be dec"):
-            open_dataset(config(packed()), "test")
+            open_dataset(config(packed()), "test").pixels(np.arange(3))
 
     @pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz"])
     @pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
