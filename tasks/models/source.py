@@ -103,7 +103,9 @@ def _is_installed(path: Path) -> bool:
         return False
     paths = get_paths()
     folders = {paths["purelib"], paths["platlib"], paths["stdlib"], paths["platstdlib"]}
-    return any(path.is_relative_to(folder) for folder in folders) or "site-packages" in path.parts
+    # Debian's own packages lie in dist-packages, which sysconfig does not name.
+    foreign = {"site-packages", "dist-packages"} & set(path.parts)
+    return bool(foreign) or any(path.is_relative_to(folder) for folder in folders)
 
 
 def _find(name: str) -> ModuleSpec | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ def test_the_quickstarts_checkpoint_classifies_real_images() -> None:
     test = open_dataset(config, "test")
     right = 0
     with torch.inference_mode():
-        for batch in test.batches(500):
+        for batch in test.batches(500, np.arange(2500)):
             logits = model(torch.from_numpy(batch.images))
             right += int((logits.argmax(1).numpy() == batch.labels).sum())
-    assert right / len(test) >= 0.92
+    assert right / 2500 >= 0.92
