@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from schemas.base import Strict, Target
+from schemas.base import Gate, Strict, Target
 from schemas.engine import FusionContract, LayerTable, Manifest, Precision
 from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
@@ -39,7 +39,10 @@ def build_engine(
         raise
     layers = names.annotate(built.layers)
     contract: FusionContract | None = getattr(options, "contract", None)
-    gates = check_contract(layers, names, contract) if contract and "int8" in precision else ()
+    gates: tuple[Gate, ...] = ()
+    if contract is not None and "int8" in precision:
+        held = check_contract(layers, names, contract)
+        gates = tuple(x.model_copy(update={"name": f"{target} {x.name}"}) for x in held)
     manifest = Manifest(
         engine=target,
         precision=precision,

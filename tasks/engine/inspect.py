@@ -18,6 +18,7 @@ from schemas.errors import InputError
 from tasks.engine.build import build_engine, precision_of
 from tasks.runtimes.plans import check_plan, layers_path, manifest_path, read_manifest
 from tasks.runtimes.trt import inspector
+from tasks.runtimes.trt.engine import layers_on_gpu
 
 
 def default_options(target: Target) -> TensorRtOptions | OpenVinoConfig:
@@ -60,12 +61,7 @@ def layers_of(
     known = _beside(path)
     if zipfile.is_zipfile(path):
         return _timed(known, path, calls)
-    if known is None:
-        raise InputError(
-            f"{path} has no table of layers {layers_path(path).name} beside it, and a plan of "
-            "TensorRT can only be read on its GPU: copy the table too, or build the plan again"
-        )
-    return known
+    return known or layers_on_gpu(path)
 
 
 def _from_json(path: Path, profile: Path | None) -> LayerTable:

@@ -67,9 +67,9 @@ def test_a_broken_contract_is_exit_status_1(cut_graph: Path, tmp_path: Path) -> 
         *("--option", "contract.standalone_adds=0", "--option", "contract.convs_int8=all"),
     )
     assert result.exit_code == 1
-    assert "BROKEN: contract standalone_adds" in result.stdout
+    assert "BROKEN: tensorrt_rtx contract standalone_adds" in result.stdout
     assert "/layer1/layer1.0/Add" in result.stdout
-    assert "held: contract convs_int8" in result.stdout
+    assert "held: tensorrt_rtx contract convs_int8" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ STRICT = FusionContract(convs_int8="all", float_convs=(), standalone_adds=0)
 def rtx(graph: Path, folder: Path, contract: FusionContract) -> dict[str, Gate]:
     options = TensorRtRtxConfig(contract=contract)
     manifest, _ = build_engine(graph, "tensorrt_rtx", "int8", options, folder / "plan")
-    return {gate.name.removeprefix("contract "): gate for gate in manifest.contract}
+    return {gate.name.removeprefix("tensorrt_rtx contract "): gate for gate in manifest.contract}
 
 
 def test_a_well_placed_resnet18_keeps_the_contract(int8_graph: Path, tmp_path: Path) -> None:
@@ -62,7 +62,10 @@ def test_openvinos_runtime_model_answers_too(cut_graph: Path, tmp_path: Path) ->
     options = OpenVinoConfig(contract=STRICT)
     manifest, _ = build_engine(cut_graph, "openvino", "int8", options, tmp_path / "plan")
     passed = {gate.name: gate.passed for gate in manifest.contract}
-    assert passed == {"contract convs_int8": True, "contract standalone_adds": False}
+    assert passed == {
+        "openvino contract convs_int8": True,
+        "openvino contract standalone_adds": False,
+    }
 
 
 def test_float_plans_are_not_held_to_it(float_graph: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from schemas.errors import InputError
 from tasks.engine.build import build_engine
 from tasks.engine.compare import canonical, side_by_side
 from tasks.engine.inspect import layers_of
+from tasks.runtimes.gpu import Gpu, find_gpu
 from tasks.runtimes.plans import write_beside
 from tasks.runtimes.trt import inspector
 
@@ -93,6 +94,19 @@ def test_a_tensorrt_plan_is_read_from_the_table_beside_it(int8_graph: Path, tmp_
         layers_of(plan)
     write_beside(plan, *made)
     assert layers_of(plan) == made[1]
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU")
+def test_with_a_gpu_of_the_wrong_kind_the_library_is_asked_and_refuses(
+    int8_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU is pretended, the library and its refusal are real."""
+    plan = tmp_path / "rtx.plan"
+    build_engine(int8_graph, "tensorrt_rtx", "int8", TensorRtRtxConfig(), plan)
+    gpu = Gpu("NVIDIA GeForce RTX 3090", "8.6", "580.65.06")
+    monkeypatch.setattr("tasks.runtimes.trt.engine.find_gpu", lambda: gpu)
+    with pytest.raises(InputError, match=r"^tensorrt_rtx 1\S+ cannot load rtx\.plan: .*GPU driver"):
+        layers_of(plan)
 
 
 def test_float_and_int8_stand_side_by_side(

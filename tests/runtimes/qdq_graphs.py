@@ -5,6 +5,7 @@ compilers do with a graph, none about accuracy.
 """
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +23,18 @@ def export(name: str, folder: Path, *, size: int = 32, batch: int | None = None)
     network = getattr(torchvision.models, name)(num_classes=10).eval()
     buffer = io.BytesIO()
     axes = {"images": {0: "N"}, "logits": {0: "N"}} if batch is None else None
-    torch.onnx.export(
-        network,
-        (torch.zeros(batch or 1, 3, size, size),),
-        buffer,
-        dynamo=False,
-        opset_version=17,
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_axes=axes,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter's own age
+        torch.onnx.export(
+            network,
+            (torch.zeros(batch or 1, 3, size, size),),
+            buffer,
+            dynamo=False,
+            opset_version=17,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_axes=axes,
+        )
     path = folder / f"{name}-{size}-{batch or 'n'}.onnx"
     path.write_bytes(buffer.getvalue())
     return path

@@ -17,17 +17,14 @@ _ERRORS = ("ERROR", "INTERNAL_ERROR")
 
 @dataclass
 class BuildLog:
-    """What TensorRT said: its errors and warnings, and its last table of layers."""
+    """What TensorRT said: its errors, and its last table of layers."""
 
     errors: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
     layers: str = ""
 
     def add(self, severity: str, message: str) -> None:
         if severity in _ERRORS:
             self.errors.append(message)
-        elif severity == "WARNING":
-            self.warnings.append(message)
         elif message.startswith("Layers:"):
             self.layers = message
 

@@ -39,7 +39,6 @@ class Compiled(Strict):
     inspector_json: str = Field(
         description="the engine inspector's table; empty: it cannot load here"
     )
-    warnings: tuple[str, ...] = ()
     build_s: float
     peak_memory_bytes: int | None = None
 
@@ -91,7 +90,6 @@ def compile_plan(
         outputs=tuple(_info(network.get_output(index)) for index in range(network.num_outputs)),
         layer_log=log.layers,
         inspector_json="" if is_rtx(trt) else inspector_json(trt, blob, log),
-        warnings=tuple(log.warnings[:20]),
         build_s=time.perf_counter() - start,
     )
 
@@ -117,7 +115,11 @@ def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: b
             f"{trt.__name__} ran out of GPU memory building {graph.name}: lower workspace_bytes "
             f"or the largest batch of the profile ({said})"
         )
-    hint = " (refit makes TensorRT for RTX compile on a GPU: leave it out)" if needs_gpu else ""
+    hint = ""
+    if needs_gpu:
+        hint = " (refit makes TensorRT for RTX compile on a GPU: leave it out)"
+    elif "FP32 GEMM is not supported" in said:
+        hint = " (give it the float16 or int8+fp16 graph, or a compute_capability from 8.0 on)"
     return InputError(f"{trt.__name__} cannot build {graph.name}: {said}{hint}")
 
 

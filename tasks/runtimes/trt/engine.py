@@ -1,10 +1,15 @@
 """Loading a plan onto the GPU, and asking it what it is made of."""
 
+import importlib
+import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from schemas.engine import LayerTable
 from schemas.errors import InputError
+from tasks.runtimes.gpu import find_gpu
 from tasks.runtimes.trt.callbacks import BuildLog, logger
+from tasks.runtimes.trt.inspector import layer_table
 from tasks.runtimes.trt.module import TensorRtModule, name_and_version
 from tasks.runtimes.trt.versions import validity
 
@@ -45,6 +50,31 @@ def inspector_json(trt: TensorRtModule, blob: bytes, log: BuildLog) -> str:
         return ""
     inspector = engine.create_engine_inspector()
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def layers_on_gpu(plan: Path) -> LayerTable:
+    """What the engine inspector says of a plan that has no table of layers beside it.
+
+    Raises InputError where no TensorRT that is installed here can load it.
+    """
+    if find_gpu() is None:
+        raise InputError(
+            f"{plan} has no table of layers {plan.name}.layers.json beside it, and without its GPU "
+            "a plan of TensorRT cannot be read: copy the table too, or build the plan again"
+        )
+    refusals = []
+    for name in ("tensorrt", "tensorrt_rtx"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue  # not there, or its type stubs alone
+        trt = cast(TensorRtModule, importlib.import_module(name))
+        try:
+            inspector = load(trt, plan).create_engine_inspector()
+            text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
+            return layer_table(str(text))
+        except InputError as error:
+            refusals.append(str(error))
+    raise InputError("; ".join(refusals) or f"{plan} needs TensorRT, which is not installed")
 
 
 def _refusal(trt: TensorRtModule, plan: Path, reasons: list[str], log: BuildLog) -> str:
