@@ -21,6 +21,15 @@ class AccuracyConfig(Strict):
     )
 
 
+class Logits(Strict):
+    """One form's answers for the test images."""
+
+    name: str
+    file: ArtifactRef = Field(
+        description="safetensors: logits float32[N, classes] and labels int64[N]"
+    )
+
+
 class Accuracy(Strict):
     """One form of the network over the test images, against the FP32 network."""
 

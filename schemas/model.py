@@ -23,10 +23,15 @@ class ModelConfig(Strict):
     )
 
 
-class ModelRef(Strict):
-    """A network as stages pass it: its code by digest, its weights by reference."""
+class NetworkRef(Strict):
+    """A network as stages pass it, its code by digest."""
 
     factory: DottedName
     kwargs: dict[str, JsonValue] = Field(default={})
     source_sha256: Sha256 = Field(description="digest of the source that the factory is defined in")
+
+
+class ModelRef(NetworkRef):
+    """A network with its FP32 weights."""
+
     weights: ArtifactRef

@@ -4,22 +4,35 @@ from pydantic import Field
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
-from schemas.engine import LayerTable, Manifest
+from schemas.engine import EngineResult, LayerTable, Manifest
 from schemas.evaluate import Accuracy
 from schemas.job import Job
-from schemas.profiling import LatencyReport
-from schemas.surgery import SurgeryReport
+from schemas.profiling import LatencyReport, ProfileResult
+from schemas.surgery import SurgeryReport, SurgeryResult
+
+
+class BuiltEngine(Strict):
+    """What a run made for one target, by reference."""
+
+    target: Target
+    surgery: SurgeryResult
+    int8: EngineResult
+    float32: EngineResult
+    latency: ProfileResult | None
+    not_run: str | None = Field(description="why its plans cannot run on this machine")
 
 
 class EngineReport(Strict):
-    """One delivered engine: its plan, and the plan of its FP32 baseline."""
+    """One delivered engine, and the FP32 plan of the same compiler beside it."""
 
     target: Target
     plan: ArtifactRef
+    graph: ArtifactRef = Field(description="the repaired ONNX that it was compiled from")
     manifest: Manifest
     layers: LayerTable
-    baseline: Manifest | None = Field(description="FP32 on the same runtime; None: not built")
-    baseline_layers: LayerTable | None
+    baseline: Manifest
+    baseline_layers: LayerTable
+    not_run: str | None
 
 
 class RunReport(Strict):
@@ -29,11 +42,11 @@ class RunReport(Strict):
     accuracies: tuple[Accuracy, ...]
     surgeries: tuple[SurgeryReport, ...]
     engines: tuple[EngineReport, ...]
-    latency: LatencyReport | None
+    latencies: tuple[LatencyReport, ...]
     versions: dict[str, str]
 
 
 class ReportResult(Strict):
     passed: bool
-    json_report: ArtifactRef
+    json_report: ArtifactRef = Field(description="JSON: a RunReport")
     markdown: ArtifactRef

@@ -44,7 +44,7 @@ def references(value: object) -> Iterator[ArtifactRef]:
             yield from references(item)
 
 
-class VerifiedJson(JSONSerializer):  # type: ignore[type-arg]
+class VerifiedJson(JSONSerializer):
     """JSON whose artifact references are checked against the store when it is read.
 
     Prefect takes a record that fails to load for one that is not there, and runs the task again.
@@ -87,7 +87,7 @@ def stage(
     *,
     rooms: Iterable[str] = (),
     versions: Iterable[str] = (),
-    fingerprint: Callable[[dict[str, Any]], dict[str, str]] = lambda parameters: {},
+    fingerprint: Callable[[dict[str, Any]], dict[str, str]] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A Prefect task that is cached by everything its result depends on.
 
@@ -103,7 +103,7 @@ def stage(
             "source": source_digest(*folders),
             "parameters": {key: identity(value) for key, value in parameters.items()},
             "versions": {package: importlib.metadata.version(package) for package in packages},
-            "fingerprint": fingerprint(parameters),
+            "fingerprint": fingerprint(parameters) if fingerprint else {},
         }
         text = json.dumps(material, sort_keys=True)
         return f"{context.task.name}-{hashlib.sha256(text.encode()).hexdigest()}"

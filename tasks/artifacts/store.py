@@ -30,6 +30,14 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _object_path(digest: str, suffix: str) -> str:
+    return f"objects/{digest[:2]}/{digest}{suffix}"
+
+
+def _suffix(file: Path) -> str:
+    return file.suffix.lower()
+
+
 class Store:
     """The artifact store under one root folder.
 
@@ -55,12 +63,16 @@ class Store:
         with tempfile.TemporaryDirectory(dir=self.root / "tmp") as folder:
             yield Path(folder)
 
+    def holds(self, file: Path) -> bool:
+        """Whether a file of the same content and suffix is in the store."""
+        return (self.root / _object_path(sha256_of_file(file), _suffix(file))).is_file()
+
     def put_file(self, kind: str, source: Path) -> ArtifactRef:
         """Copy a file into the store; its suffixes are kept."""
         with self.workspace() as folder:
             copy = folder / "object"
             shutil.copyfile(source, copy)
-            return self._adopt(kind, copy, "".join(source.suffixes[-2:]).lower())
+            return self._adopt(kind, copy, _suffix(source))
 
     def put_bytes(self, kind: str, data: bytes, suffix: str) -> ArtifactRef:
         """Store bytes as a file with the given suffix, such as ``.json``."""
@@ -75,7 +87,7 @@ class Store:
 
     def _adopt(self, kind: str, file: Path, suffix: str) -> ArtifactRef:
         digest = sha256_of_file(file)
-        ref = ArtifactRef(kind=kind, sha256=digest, path=f"objects/{digest[:2]}/{digest}{suffix}")
+        ref = ArtifactRef(kind=kind, sha256=digest, path=_object_path(digest, suffix))
         target = self.root / ref.path
         target.parent.mkdir(exist_ok=True)
         file.chmod(0o644)

@@ -16,14 +16,14 @@ OUTPUT_NAME = "logits"
 def export_onnx(
     model: nn.Module, input_shape: tuple[int, int, int], config: ExportConfig, file: Path
 ) -> None:
-    """Write a network as ONNX: ``images`` float32[N, C, H, W] in, ``logits`` float32[N, classes] out.
+    """Write a network as ONNX: ``images`` float32[N, C, H, W] to ``logits`` float32[N, classes].
 
     ``input_shape`` is (C, H, W). The exporter is the TorchScript one: the one built on torch.export
     fails on eager-quantized modules. Raises InputError, with the exporter's first line, where it
     refuses the network.
     """
     example = torch.zeros(config.batch_size, *input_shape)
-    dynamic = {INPUT_NAME: {0: "batch"}, OUTPUT_NAME: {0: "batch"}} if config.dynamic_batch else None
+    open_batch = {INPUT_NAME: {0: "batch"}, OUTPUT_NAME: {0: "batch"}}
     try:
         with quiet(), torch.inference_mode():
             torch.onnx.export(
@@ -34,11 +34,11 @@ def export_onnx(
                 opset_version=config.opset,
                 input_names=[INPUT_NAME],
                 output_names=[OUTPUT_NAME],
-                dynamic_axes=dynamic,
+                dynamic_axes=open_batch if config.dynamic_batch else None,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise InputError(
-            f"export: {type(model).__name__} does not export at opset {config.opset}: {first_line}; "
-            "try another export.opset"
+            f"export: {type(model).__name__} does not export at opset {config.opset}: "
+            f"{first_line}; try another export.opset"
         ) from error

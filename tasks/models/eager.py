@@ -73,7 +73,7 @@ def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.
     prepared = copy.deepcopy(model).eval()
     with quiet():
         prepared.fuse_model()  # type: ignore[operator]
-        prepared.qconfig = QConfig(  # type: ignore[assignment]
+        prepared.qconfig = QConfig(  # type: ignore[assignment, no-untyped-call]
             activation=OBSERVERS[config.observer].with_args(
                 dtype=torch.quint8, qscheme=torch.per_tensor_symmetric
             ),
@@ -84,13 +84,16 @@ def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.
                 quant_max=127,
             ),
         )
-        return prepare(prepared, inplace=True)
+        observed: nn.Module = prepare(prepared, inplace=True)  # type: ignore[no-untyped-call]
+    return observed
 
 
 def activation_observers(prepared: nn.Module) -> dict[str, ObserverBase]:
     """The activation observers of a prepared network, by module name, in module order."""
     return {
-        name: module for name, module in prepared.named_modules() if isinstance(module, ObserverBase)
+        name: module
+        for name, module in prepared.named_modules()
+        if isinstance(module, ObserverBase)
     }
 
 
@@ -136,7 +139,7 @@ def convert_with_table(
         setattr(
             prepared.get_submodule(parent),
             child,
-            FixedQParamsObserver(
+            FixedQParamsObserver(  # type: ignore[no-untyped-call]
                 scale=entry.scale,
                 zero_point=entry.zero_point,
                 dtype=torch.quint8,
@@ -146,7 +149,8 @@ def convert_with_table(
             ),
         )
     with quiet():
-        return convert(prepared, inplace=True)
+        int8: nn.Module = convert(prepared, inplace=True)  # type: ignore[no-untyped-call]
+    return int8
 
 
 def load_int8(model: nn.Module, config: QuantizationConfig, state_file: Path) -> nn.Module:

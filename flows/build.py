@@ -1,0 +1,164 @@
+"""The main job: from a PyTorch network to proven INT8 engines."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
+
+from prefect import Task, flow
+
+from schemas.artifact import ArtifactRef
+from schemas.base import Strict, Target
+from schemas.data import DataRef
+from schemas.errors import InputError
+from schemas.job import Job
+from schemas.model import ModelRef, NetworkRef
+from schemas.report import BuiltEngine, ReportResult
+from schemas.train import TrainResult
+from tasks.calibrate.task import calibrate
+from tasks.convert.task import convert
+from tasks.datasets.task import dataset
+from tasks.engine.task import engine, why_not_run
+from tasks.evaluate.task import (
+    evaluate,
+    predict_engine,
+    predict_float32,
+    predict_graph,
+    predict_int8,
+)
+from tasks.export.task import export
+from tasks.models.task import checkpoint, network
+from tasks.profiling.task import profile
+from tasks.report.task import report, show
+from tasks.surgery.task import surgery
+from tasks.train.task import train
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Stage = Literal[
+    "train",
+    "calibrate",
+    "convert",
+    "export",
+    "surgery",
+    "engine",
+    "evaluate",
+    "profiling",
+    "report",
+]
+
+log = logging.getLogger("enginesmith")
+
+
+def check_stages(names: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of these names; raises InputError where there is none of a name."""
+    known = get_args(Stage)
+    for name in names:
+        if name not in known:
+            raise InputError(f"--refresh {name}: there is no such stage; known: {', '.join(known)}")
+    return cast(tuple[Stage, ...], tuple(names))
+
+
+class Runner:
+    """Runs stages one after another, and says of each whether it ran or was found in the cache."""
+
+    def __init__(self, refresh: tuple[Stage, ...]) -> None:
+        self.refresh = refresh
+
+    def __call__(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        stage = task.fn.__module__.split(".")[1]
+        if stage in self.refresh:
+            task = task.with_options(refresh_cache=True)
+        label = " ".join([task.name, *(a for a in args if isinstance(a, str))])
+        started = time.perf_counter()
+        state: Any = task(*args, return_state=True, **kwargs)
+        result: R = state.result()
+        took = time.perf_counter() - started
+        log.info("%-28s %s", label, "cached" if state.name == "Cached" else f"{took:.1f} s")
+        return result
+
+
+def targets(job: Job) -> list[tuple[Target, Strict]]:
+    """The engines that a job asks for, with their options."""
+    asked: list[tuple[Target, Strict | None]] = [
+        ("openvino", job.engines.openvino),
+        ("tensorrt_rtx", job.engines.tensorrt_rtx),
+        ("tensorrt", job.engines.tensorrt),
+    ]
+    return [(target, options) for target, options in asked if options is not None]
+
+
+@flow(name="build", flow_run_name="build-{job.name}")
+def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
+    """Quantize a network, build its engines, and prove them accurate and fast.
+
+    Every stage's result is kept in the artifact folder and used again while nothing that it depends
+    on has changed; ``refresh`` names stages to run all the same.
+    """
+    run = Runner(refresh)
+    data = run(dataset, job.data)
+    net = run(network, job.model)
+    model = ModelRef(**dict(net), weights=_weights(run, job, net, data))
+    table = run(calibrate, model, data, job.calibration, job.quantization).table
+    int8 = run(convert, model, table, job.quantization).state
+    exported = run(export, model, int8, job.quantization, data, job.calibration, job.export)
+
+    accuracy = job.accuracy
+    measured_on = (data, accuracy.images, accuracy.batch_size)
+    float32 = run(predict_float32, model, *measured_on)
+    others = [run(predict_int8, model, int8, job.quantization, *measured_on)]
+    gated: list[str] = []
+    built: list[BuiltEngine] = []
+    for target, options in targets(job):
+        repaired = run(surgery, exported.quantized, exported.samples, target, job.surgery)
+        plan = run(engine, repaired.graph, target, "int8", options)
+        baseline = run(engine, exported.float32, target, "float32", options)
+        others.append(run(predict_graph, repaired.graph, target, *measured_on))
+        not_run = why_not_run(target)
+        latency = None
+        if not_run is None:
+            answers = run(predict_engine, plan, target, *measured_on)
+            others.append(answers)
+            gated.append(answers.name)
+            measure = profile.with_options(refresh_cache=not job.profile.reuse)
+            latency = run(measure, target, plan, baseline, data, job.profile)
+        else:
+            gated.append(others[-1].name)
+        built.append(
+            BuiltEngine(
+                target=target,
+                surgery=repaired,
+                int8=plan,
+                float32=baseline,
+                latency=latency,
+                not_run=not_run,
+            )
+        )
+    evaluation = run(evaluate, float32, others, gated, accuracy)
+    result = run(report, job, evaluation, built)
+    show(job, result, evaluation)
+    return result
+
+
+@flow(name="train", flow_run_name="train-{job.name}")
+def train_only(job: Job, refresh: tuple[Stage, ...] = ()) -> TrainResult:
+    """Make the job's checkpoint, and nothing else."""
+    run = Runner(refresh)
+    return _train(run, job, run(network, job.model), run(dataset, job.data))
+
+
+def _weights(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:
+    """The checkpoint that the job gives, or the one that it trains."""
+    if job.model.weights is not None:
+        return run(checkpoint, job.model.weights)
+    return _train(run, job, net, data).weights
+
+
+def _train(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> TrainResult:
+    if job.train is None:
+        raise InputError(
+            f"job {job.name} has neither model.weights nor a train section: give a safetensors "
+            "file, or add 'train: {}' to make one"
+        )
+    return run(train, net, data, job.train)

@@ -1,0 +1,35 @@
+"""The command line."""
+
+import sys
+
+import typer
+
+from flows.commands import doctor, run, schema, train
+from schemas.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Takes a PyTorch vision model, hands back an INT8 engine that is proven accurate and "
+    "measured fast.\n\nStart with `enginesmith run jobs/quickstart.yaml`.",
+)
+app.command(name="run")(run.run)
+app.command(name="train")(train.train)
+app.command(name="schema")(schema.schema)
+app.command(name="doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user is one line on stderr and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"enginesmith: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo(
+            "enginesmith: stopped; finished stages are kept, run the command again", err=True
+        )
+        sys.exit(130)

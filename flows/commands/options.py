@@ -1,0 +1,24 @@
+"""Options that commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JobFile = Annotated[Path, typer.Argument(help="job file, such as jobs/quickstart.yaml")]
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="override a field, such as --set calibration.seed=1; the value is YAML; repeatable",
+    ),
+]
+Artifacts = Annotated[
+    Path,
+    typer.Option(
+        envvar="ENGINESMITH_ARTIFACTS", help="folder for everything that a run makes and reuses"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
+Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks and Prefect's own log")]

@@ -1,0 +1,46 @@
+"""``enginesmith run``: the whole job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
+
+
+def run(
+    job: JobFile,
+    overrides: Overrides = [],  # noqa: B006
+    artifacts: Artifacts = Path("artifacts"),
+    refresh: Annotated[
+        list[str],
+        typer.Option(
+            metavar="STAGE", help="run this stage again though nothing changed; repeatable"
+        ),
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Quantize a model, build its engines, measure and prove them, and write the report.
+
+    Exit status: 0 all gates passed, 1 a gate failed, 2 something given cannot be used.
+
+    Examples:
+
+        enginesmith run jobs/quickstart.yaml
+
+        enginesmith run jobs/quickstart.yaml --set calibration.images=1024 --refresh profiling
+    """
+    from flows.commands.session import start
+
+    session = start(job, overrides, artifacts, debug)
+
+    from flows.build import build, check_stages
+
+    stages = check_stages(refresh)
+    result = build(session.job, stages)
+
+    from flows.commands.summary import print_json, print_summary
+
+    (print_json if as_json else print_summary)(session.store, result, job)
+    raise typer.Exit(0 if result.passed else 1)

@@ -1,0 +1,44 @@
+"""What every command that runs a flow does first."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.environment import configure
+from flows.jobfile import load_job
+from schemas.job import Job
+from tasks.artifacts.store import Store
+from tasks.models.factory import import_from
+
+
+@dataclass(frozen=True)
+class Session:
+    """A validated job and the store that it runs in."""
+
+    job: Job
+    store: Store
+
+
+def start(job_file: Path, overrides: Sequence[str], artifacts: Path, debug: bool) -> Session:
+    """Check everything that can be checked before anything is started.
+
+    Raises InputError where the job or the artifact folder cannot be used.
+    """
+    job = load_job(job_file, overrides)
+    store = Store(artifacts)
+    configure(store.root, debug=debug)
+    _log_to_stderr()
+    import_from(job_file.parent)
+    logging.getLogger("enginesmith").info("%s: starting Prefect", job.name)
+    return Session(job, store)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log = logging.getLogger("enginesmith")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

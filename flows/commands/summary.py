@@ -1,0 +1,51 @@
+"""What a finished run prints."""
+
+from pathlib import Path
+
+import typer
+
+from schemas.report import ReportResult, RunReport
+from tasks.artifacts.store import Store
+
+
+def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # noqa: ARG001
+    """The whole report as one JSON document."""
+    typer.echo(store.open(result.json_report).read_text(encoding="utf-8"))
+
+
+def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
+    """Verdict, gates, accuracy and speed as tables, and where everything lies."""
+    from rich.console import Console
+    from rich.table import Table
+
+    report = store.load(result.json_report, RunReport)
+    console = Console()
+    accuracy = Table("network", "top-1", "points lost", "flips", box=None, pad_edge=False)
+    for a in report.accuracies:
+        accuracy.add_row(a.name, f"{a.top1:.4f}", f"{a.drop_points:+.2f}", f"{a.flips}")
+    console.print(accuracy)
+    console.print()
+    engines = Table(
+        "engine", "convs INT8", "kernels", "INT8 over FP32", "plan", box=None, pad_edge=False
+    )
+    speedups = {x.engine: x for part in report.latencies for x in reversed(part.speedups)}
+    for e in report.engines:
+        whole = len(e.layers.integer_convolutions) + len(e.layers.float_convolutions)
+        speed = speedups.get(e.target)
+        engines.add_row(
+            e.target,
+            f"{len(e.layers.integer_convolutions)} of {whole}",
+            f"{e.layers.kernels}",
+            f"{speed.ratio:.2f}x, {speed.threads or 'all'} thread" if speed else "not run here",
+            str(store.open(e.plan)),
+        )
+    console.print(engines, soft_wrap=True)
+    console.print()
+    for gate in report.gates:
+        if not gate.passed:
+            console.print(f"[red]FAILED[/] {gate.name}: {gate.detail}", soft_wrap=True)
+    verdict = "[green]passed[/]" if report.passed else "[red]FAILED[/]"
+    console.print(f"{report.job.name}: {verdict}, {len(report.gates)} gates")
+    console.print(f"report: {store.open(result.markdown)}", soft_wrap=True)
+    if not report.passed:
+        console.print(f"next: enginesmith run {job_file} --set calibration.images=2048")

@@ -1,0 +1,46 @@
+"""``enginesmith train``: only the checkpoint."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
+
+
+def train(
+    job: JobFile,
+    overrides: Overrides = [],  # noqa: B006
+    artifacts: Artifacts = Path("artifacts"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="copy the safetensors file here")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train the job's network from scratch, as its train section says.
+
+    Interrupted, it goes on from the last finished epoch when it is run again.
+
+    Example:
+
+        enginesmith train jobs/quickstart.yaml -o checkpoints/resnet20.safetensors
+    """
+    from flows.commands.session import start
+
+    session = start(job, overrides, artifacts, debug)
+
+    from flows.build import train_only
+
+    result = train_only(session.job)
+    weights = session.store.open(result.weights)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(weights, output)
+        weights = output
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+    else:
+        typer.echo(f"checkpoint: {weights}")
+        typer.echo(f"history:    {session.store.open(result.history)}")

@@ -1,0 +1,121 @@
+"""The run report as a page of Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from schemas.report import EngineReport, RunReport
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table; the first column is text, the others are figures."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def render(report: RunReport) -> str:
+    """The page: verdict and gates first, then accuracy, latency, engines, surgery and origins."""
+    verdict = "passed" if report.passed else "FAILED"
+    parts = [f"# {report.job.name}: {verdict}", _gates(report), _accuracy(report)]
+    parts += [_latency(report), _engines(report), _surgery(report), _origins(report)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gates(report: RunReport) -> str:
+    lines = [f"- {'pass' if g.passed else '**FAIL**'}: {g.name}: {g.detail}" for g in report.gates]
+    return "## Gates\n\n" + "\n".join(lines)
+
+
+def _accuracy(report: RunReport) -> str:
+    rows = [
+        (
+            a.name,
+            f"{a.top1:.4f}",
+            "" if a.top5 is None else f"{a.top5:.4f}",
+            f"{a.drop_points:+.2f}",
+            f"{a.flips} ({a.flips_to_wrong} to wrong, {a.flips_to_right} to right)",
+            f"{a.logit_rmse:.4f}",
+        )
+        for a in report.accuracies
+    ]
+    header = ("network", "top-1", "top-5", "points lost", "flips against FP32", "logit RMSE")
+    images = report.accuracies[0].images
+    return f"## Accuracy, {images:,} test images\n\n" + table(header, rows)
+
+
+def _latency(report: RunReport) -> str:
+    if not report.latencies:
+        return "## Latency\n\nNot measured: no engine of this job runs on this machine."
+    latencies = [x for part in report.latencies for x in part.latencies]
+    rows = [
+        (
+            x.name,
+            x.threads or "all",
+            *(f"{ms:.3f}" for ms in (x.min_ms, x.median_ms, x.p90_ms, x.p99_ms)),
+            f"{x.images_per_second:,.0f}",
+        )
+        for x in latencies
+    ]
+    ratios = [
+        f"- {x.engine}, {x.threads or 'all'} threads: INT8 **{x.ratio:.2f} times** as fast as FP32 "
+        f"(95 % interval {x.ratio_low:.2f} to {x.ratio_high:.2f})"
+        for part in report.latencies
+        for x in part.speedups
+    ]
+    header = ("engine", "threads", "min ms", "median ms", "p90 ms", "p99 ms", "images/s")
+    return (
+        f"## Latency, batch {latencies[0].batch_size}\n\n{report.latencies[0].machine}; "
+        f"alternating blocks in one process.\n\n{table(header, rows)}\n\n" + "\n".join(ratios)
+    )
+
+
+def _engines(report: RunReport) -> str:
+    rows = [row for engine in report.engines for row in _engine_rows(engine)]
+    header = ("plan", "precision", "kernels", "convs INT8", "convs float", "MB", "built in s")
+    notes = [f"- {e.target}: {e.not_run}" for e in report.engines if e.not_run is not None]
+    return "\n\n".join(["## Engines", table(header, rows), *(["\n".join(notes)] if notes else [])])
+
+
+def _engine_rows(engine: EngineReport) -> list[tuple[object, ...]]:
+    return [
+        (
+            engine.target,
+            manifest.precision,
+            layers.kernels,
+            len(layers.integer_convolutions),
+            len(layers.float_convolutions),
+            f"{manifest.plan_bytes / 1e6:.2f}",
+            f"{manifest.build_s:.2f}",
+        )
+        for manifest, layers in (
+            (engine.manifest, engine.layers),
+            (engine.baseline, engine.baseline_layers),
+        )
+    ]
+
+
+def _surgery(report: RunReport) -> str:
+    sections = []
+    for surgery in report.surgeries:
+        passes = [
+            (p.name, "skipped" if p.skipped else len(p.changed), p.summary) for p in surgery.passes
+        ]
+        parity = [
+            f"- against {p.against}, {p.images} images: "
+            + ("bit-equal" if p.bit_equal else f"at most {p.max_difference_steps:.1f} steps apart")
+            + f", top-1 agrees on {p.top1_agreement:.1%}"
+            for p in surgery.parity
+        ]
+        before, after = sum(surgery.nodes_before.values()), sum(surgery.nodes_after.values())
+        sections.append(
+            f"## Surgery for {surgery.target}: {before} nodes to {after}\n\n"
+            + table(("pass", "changed", "what"), passes)
+            + "\n\n"
+            + "\n".join(parity)
+        )
+    return "\n\n".join(sections)
+
+
+def _origins(report: RunReport) -> str:
+    versions = table(("package", "version"), report.versions.items())
+    plans = table(("plan", "sha256"), [(e.target, f"`{e.plan.sha256}`") for e in report.engines])
+    return f"## Origins\n\n{plans}\n\n{versions}"

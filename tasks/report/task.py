@@ -1,0 +1,40 @@
+"""The stage as Prefect runs it."""
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from schemas.evaluate import EvaluateResult, EvaluationReport
+from schemas.job import Job
+from schemas.report import BuiltEngine, ReportResult
+from tasks.artifacts.store import current_store
+from tasks.caching import stage
+
+
+@stage("report", rooms=("artifacts",))
+def report(job: Job, evaluation: EvaluateResult, built: list[BuiltEngine]) -> ReportResult:
+    """Put everything that the run found out on one page."""
+    from tasks.report.assemble import assemble
+    from tasks.report.markdown import render
+
+    store = current_store()
+    whole = assemble(store, job, store.load(evaluation.report, EvaluationReport), built)
+    return ReportResult(
+        passed=whole.passed,
+        json_report=store.put_model("report", whole),
+        markdown=store.put_bytes("report-page", render(whole).encode(), ".md"),
+    )
+
+
+@task
+def show(job: Job, result: ReportResult, evaluation: EvaluateResult) -> None:
+    """Publish the page and the accuracies as Prefect artifacts; every run has its own."""
+    store = current_store()
+    create_markdown_artifact(
+        key=f"report-{job.name}",
+        markdown=store.open(result.markdown).read_text(encoding="utf-8"),
+        description=f"{job.name}: {'passed' if result.passed else 'FAILED'}",
+    )
+    accuracies = store.load(evaluation.report, EvaluationReport).accuracies
+    create_table_artifact(
+        key=f"accuracy-{job.name}", table=[a.model_dump(mode="json") for a in accuracies]
+    )
