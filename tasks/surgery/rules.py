@@ -12,7 +12,7 @@ from tasks.surgery.graph import is_constant, producer
 from tasks.surgery.integers import cast_type, integer_type
 from tasks.surgery.passes.align_concat import unaligned_inputs
 from tasks.surgery.passes.cancel_pairs import undone_by
-from tasks.surgery.passes.drop_unused import unused_pairs
+from tasks.surgery.passes.drop_unused import moved_integers, unused_pairs
 from tasks.surgery.passes.float_bias import is_integer_bias
 from tasks.surgery.passes.float_epilogue import cutting_quantizer
 from tasks.surgery.passes.merge_equal import equal_pairs
@@ -128,7 +128,7 @@ def _other_types(graph: gs.Graph) -> Found:
 def _half_quantized(graph: gs.Graph) -> Found:
     for node in graph.nodes:
         if node.op in WEIGHTED and not node.domain:
-            kinds = [is_dq(producer(tensor)) for tensor in node.inputs[:2]]
+            kinds = [moved_integers(producer(tensor)) for tensor in node.inputs[:2]]
             weights = producer(node.inputs[1])
             if kinds[0] != kinds[1] and (kinds[0] or is_constant_dq(weights)):
                 which = "weights" if kinds[0] else "input"
@@ -251,7 +251,7 @@ RULES: tuple[Rule, ...] = (
         "QDQ201",
         "warning",
         "placement",
-        COMPILERS,
+        TENSORRT,
         "both edges of a residual Add are quantized",
         "leave the convolution's edge float, so that Conv, Add and ReLU are one kernel",
         lambda g: ((n.name, "") for n in cut_adds(g)),

@@ -60,6 +60,10 @@ class DropUnused:
                 continue
             if redirect(graph, node.outputs[0], quantize.inputs[0]):
                 changes.changed.append(node.name)
+                # Out of the way at once: a dead quantizer must not count as a reader.
+                node.inputs.clear()
+                if not quantize.outputs[0].outputs:
+                    quantize.inputs.clear()
             else:
                 changes.skip(node.name, "the graph's output must keep its name")
         sweep(graph)
@@ -128,10 +132,10 @@ class _Users:
 def _is_quantized_product(node: gs.Node) -> bool:
     """Whether both factors come dequantized, weights among them."""
     makers = [producer(tensor) for tensor in node.inputs[:2]]
-    return all(is_dq(m) or is_constant_dq(m) or _moved_integers(m) for m in makers)
+    return all(is_dq(m) or is_constant_dq(m) or moved_integers(m) for m in makers)
 
 
-def _moved_integers(node: gs.Node | None) -> bool:
+def moved_integers(node: gs.Node | None) -> bool:
     while node is not None and not node.domain and node.op in _LOOKED_THROUGH:
         node = producer(node.inputs[0])
     return is_dq(node)

@@ -16,7 +16,7 @@ from tasks.surgery.graph import (
     replace_input,
     sweep,
 )
-from tasks.surgery.integers import cast_type
+from tasks.surgery.integers import RESHAPES, cast_type
 from tasks.surgery.quantizers import DQ, WEIGHTED, grid_of, has_grid, is_dq, is_q
 
 _F16, _F32 = np.dtype(np.float16), np.dtype(np.float32)
@@ -60,7 +60,7 @@ class HalfRest:
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
         names = Names(graph)
-        islands = [node for node in graph.nodes if _is_island(node)]
+        islands = _islands(graph)
         changes.changed.extend(_keep_wide(graph, islands, names))
         sweep(graph)
         wide = {id(node) for node in islands}
@@ -98,12 +98,35 @@ def _is_island(node: gs.Node) -> bool:
     """Whether a product has a factor whose scale float16 cannot hold."""
     if node.op not in WEIGHTED or node.domain:
         return False
-    factors = [producer(tensor) for tensor in node.inputs[:2]]
+    factors = [_maker(tensor) for tensor in node.inputs[:2]]
     return any(
         is_dq(factor) and has_grid(factor) and grid_of(factor).scale.min() < SMALLEST_SCALE
         for factor in factors
         if factor is not None
     )
+
+
+def _maker(tensor: gs.Tensor) -> gs.Node | None:
+    """The node that computed a tensor, seen through reshapes."""
+    node = producer(tensor)
+    while node is not None and node.op in RESHAPES and not node.domain:
+        node = producer(node.inputs[0])
+    return node
+
+
+def _islands(graph: gs.Graph) -> list[gs.Node]:
+    """Products that stay float32, and the reshapes that only serve them."""
+    found = [node for node in graph.nodes if _is_island(node)]
+    members = {id(node) for node in found}
+    for node in found:
+        for tensor in node.inputs[:2]:
+            maker = producer(tensor)
+            if maker is None or maker.op not in RESHAPES or id(maker) in members:
+                continue
+            if all(id(reader) in members for reader in tensor.outputs):
+                members.add(id(maker))
+                found.append(maker)
+    return found
 
 
 def _keep_wide(graph: gs.Graph, islands: list[gs.Node], names: Names) -> list[str]:
@@ -134,6 +157,8 @@ def _keep_wide(graph: gs.Graph, islands: list[gs.Node], names: Names) -> list[st
                 copies[id(factor)] = copy
             node.inputs[place] = copy.outputs[0]
         output = node.outputs[0]
+        if output.outputs and all(id(reader) in members for reader in output.outputs):
+            continue
         settled = any(
             r.op == "Cast" or (is_q(r) and grid_of(r).scale.min() < SMALLEST_SCALE)
             for r in output.outputs

@@ -5,9 +5,10 @@ import onnx_graphsurgeon as gs
 from tasks.surgery.contract import Changes
 from tasks.surgery.graph import (
     Names,
+    in_order,
     is_output,
-    only_reader,
     producer,
+    redirect,
     replace_input,
     sweep,
 )
@@ -32,8 +33,8 @@ class PlaceAroundMoves:
        quantizer in front as well: a non-weighted operator runs in INT8 only with integers on both
        sides, and the operator ahead can then write integers.
     2. Behind a DequantizeLinear and ahead of Conv or Gemm they get the pair behind as well.
-    3. Around an operator that moves nothing (Reshape, Flatten, Squeeze, Unsqueeze) one pair of two
-       equal ones goes: the one in front, unless something else reads it.
+    3. An operator that moves nothing (Reshape, Flatten, Squeeze, Unsqueeze) needs one pair, in
+       front: there the operator ahead can round in its own kernel, and compilers look through.
     """
 
     name = "place_around_moves"
@@ -45,8 +46,9 @@ class PlaceAroundMoves:
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
         names = Names(graph)
-        for node in list(graph.nodes):
-            if _drop_in_front(graph, node) or _add_in_front(graph, node, names):
+        # Against the flow, so that a pair climbs a whole chain at once.
+        for node in reversed(in_order(graph.nodes)):
+            if _settle_reshape(graph, node, names) or _add_in_front(graph, node, names):
                 changes.changed.append(node.name)
             if _add_behind(graph, node, names):
                 changes.changed.append(node.name)
@@ -59,8 +61,18 @@ class PlaceAroundMoves:
 
 
 def _reads_float(node: gs.Node) -> bool:
-    source = producer(node.inputs[0])
-    return node.op in _SANDWICHED and source is not None and not is_dq(source)
+    if node.op not in _SANDWICHED or node.domain:
+        return False
+    source = _maker(node.inputs[0])
+    return source is not None and not is_dq(source)
+
+
+def _maker(tensor: gs.Tensor) -> gs.Node | None:
+    """The node that computed a tensor, seen through reshapes."""
+    node = producer(tensor)
+    while node is not None and node.op in RESHAPES and not node.domain:
+        node = producer(node.inputs[0])
+    return node
 
 
 def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
@@ -79,7 +91,7 @@ def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
 
 
 def _pair_in_front(node: gs.Node) -> tuple[gs.Node, gs.Node] | None:
-    dequantize = producer(node.inputs[0]) if node.inputs else None
+    dequantize = _maker(node.inputs[0]) if node.inputs else None
     if dequantize is None or not is_dq(dequantize) or not has_grid(dequantize):
         return None
     quantize = producer(dequantize.inputs[0])
@@ -88,19 +100,26 @@ def _pair_in_front(node: gs.Node) -> tuple[gs.Node, gs.Node] | None:
     return quantize, dequantize
 
 
-def _drop_in_front(graph: gs.Graph, node: gs.Node) -> bool:
-    if node.op not in RESHAPES:
+def _settle_reshape(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
+    """Let one pair stand in front of a reshape, for the ones behind it."""
+    grid = _grid_behind(graph, node)
+    if node.op not in RESHAPES or grid is None or producer(node.inputs[0]) is None:
         return False
-    grid, pair = _grid_behind(graph, node), _pair_in_front(node)
-    if grid is None or pair is None:
+    behind = list(node.outputs[0].outputs)
+    ends = [end for quantize in behind for end in quantize.outputs[0].outputs]
+    outputs = [end.outputs[0] for end in ends] + [quantize.outputs[0] for quantize in behind]
+    if not all(is_dq(end) for end in ends) or any(is_output(graph, t) for t in outputs):
         return False
-    quantize, dequantize = pair
-    if not (grid_of(quantize).same_as(grid) and grid_of(dequantize).same_as(grid)):
+    pair = _pair_in_front(node)
+    if pair is None:
+        if is_dq(_maker(node.inputs[0])):
+            return False
+        pair = quantized_pair(graph, node.inputs[0], grid, names, f"{node.name}_input")
+        node.inputs[0] = pair[1].outputs[0]
+    elif not all(grid_of(member).same_as(grid) for member in pair):
         return False
-    real, integers = dequantize.outputs[0], quantize.outputs[0]
-    if only_reader(graph, real) is not node or only_reader(graph, integers) is not dequantize:
-        return False
-    replace_input(node, real, quantize.inputs[0])
+    for end in ends:
+        redirect(graph, end.outputs[0], node.outputs[0])
     return True
 
 
@@ -116,7 +135,7 @@ def _add_in_front(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
 
 
 def _add_behind(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
-    if node.domain or node.op not in MOVES_VALUES or len(node.outputs) != 1:
+    if node.domain or node.op not in _SANDWICHED or len(node.outputs) != 1:
         return False
     pair = _pair_in_front(node)
     output = node.outputs[0]
