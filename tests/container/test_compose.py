@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,17 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 GPU = ("docker-compose.yml",)
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def podman_by_name(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Resolving a compose file asks podman for nothing but its version: any machine can do it."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "podman").write_text("#!/bin/sh\necho podman version 4.3.1\n")
+    (folder / "podman").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        yield
 
 
 def resolved(files: tuple[str, ...], **variables: str) -> dict[str, Any]:
