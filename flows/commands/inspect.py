@@ -46,7 +46,7 @@ def inspect(
         enginesmith inspect fp16-layers.json --vs int8-layers.json
     """
     from tasks.engine.compare import side_by_side
-    from tasks.engine.inspect import layers_of
+    from tasks.engine.layers import layers_of
 
     left = layers_of(path, target=engine, profile=profile, calls=calls)
     if other is None:

@@ -23,8 +23,10 @@ class TensorRtRuntime:
         )
         return {"tensorrt": found, **gpu_fingerprint()}
 
-    def cannot_run(self) -> str | None:
-        return None if find_gpu() else "no NVIDIA GPU here"
+    def cannot_run(self) -> str:
+        if find_gpu() is None:
+            return "no NVIDIA GPU here"
+        return "this version builds plans for GPUs and does not run them yet: use trtexec"
 
     def check(self, manifest: Manifest) -> None:
         """Raises InputError where a plan was built by another version, or for another GPU."""
@@ -50,11 +52,13 @@ class TensorRtRuntime:
 
     def build(self, graph: Path, plan: Path, options: Strict) -> Build:
         self.fingerprint()
-        if (reason := self.cannot_run()) is not None:
-            raise InputError(f"TensorRT cannot build {graph.name}: {reason}")
+        if find_gpu() is None:
+            raise InputError(
+                f"TensorRT cannot build {graph.name}: no NVIDIA GPU here; build on the machine "
+                "that will run the plan, or use tensorrt_rtx, which needs none"
+            )
         assert isinstance(options, TensorRtConfig)
         return build_plan("tensorrt", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        reason = self.cannot_run() or "running it is not part of this version"
-        raise InputError(f"plan {plan.name} of TensorRT cannot run: {reason}")
+        raise InputError(f"plan {plan.name} of TensorRT cannot run: {self.cannot_run()}")

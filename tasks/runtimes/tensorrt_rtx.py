@@ -23,13 +23,13 @@ class TensorRtRtxRuntime:
         )
         return {"tensorrt_rtx": found}
 
-    def cannot_run(self) -> str | None:
+    def cannot_run(self) -> str:
         gpu = find_gpu()
         if gpu is None:
             return "no NVIDIA GPU here"
         if gpu.compute_capability == "9.0":
             return f"TensorRT for RTX does not run on {gpu.name}"
-        return None
+        return "this version builds plans for GPUs and does not run them yet: use trtexec"
 
     def check(self, manifest: Manifest) -> None:
         """Raises InputError where a plan was built by another version, or for another GPU."""
@@ -54,5 +54,4 @@ class TensorRtRtxRuntime:
         return build_plan("tensorrt_rtx", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        reason = self.cannot_run() or "running it is not part of this version"
-        raise InputError(f"plan {plan.name} of TensorRT for RTX cannot run: {reason}")
+        raise InputError(f"plan {plan.name} of TensorRT for RTX cannot run: {self.cannot_run()}")

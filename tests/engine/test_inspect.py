@@ -9,7 +9,7 @@ from schemas.engine import OpenVinoConfig, TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.engine.build import build_engine
 from tasks.engine.compare import canonical, side_by_side
-from tasks.engine.inspect import layers_of
+from tasks.engine.layers import layers_of
 from tasks.runtimes.gpu import Gpu, find_gpu
 from tasks.runtimes.plans import write_beside
 from tasks.runtimes.trt import inspector

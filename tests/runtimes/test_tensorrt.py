@@ -273,3 +273,12 @@ def test_the_librarys_own_diagnosis_becomes_a_line(
     (tmp_path / "x.plan").write_bytes(b"plan")
     with pytest.raises(InputError, match=line):
         load(module, tmp_path / "x.plan")  # type: ignore[arg-type]
+
+
+def test_building_without_a_gpu_names_the_way_out(
+    resnet18_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime_module, "find_gpu", lambda: None)
+    monkeypatch.setattr(runtime_module, "installed_version", lambda *_: "10.13.2")
+    with pytest.raises(InputError, match="no NVIDIA GPU here; .* or use tensorrt_rtx"):
+        TensorRtRuntime().build(resnet18_int8, tmp_path / "plan", TensorRtConfig())

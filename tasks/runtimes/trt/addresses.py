@@ -15,8 +15,8 @@ def fixed_addresses() -> Iterator[None]:
     """Processes started inside get no address randomization, where the kernel allows it.
 
     TensorRT for RTX orders some of its work by pointers: with fixed addresses the same graph gives
-    the same plan, byte for byte. Docker's default seccomp profile refuses the call; plans then
-    differ in names and order, nothing else.
+    the same plan, byte for byte. A container's seccomp profile may refuse the call; plans then
+    differ in internal names and order.
     """
     if sys.platform != "linux":
         yield
