@@ -112,7 +112,7 @@ def _print_table(table: "LayerTable", title: str) -> None:
                 "" if layer.time_ms is None else f"{layer.time_ms:.4f}",
                 "" if layer.time_ms is None else f"{layer.time_ms / total:.1%}",
             ]
-        grid.add_row(*row, _flags(layer))
+        grid.add_row(*row, _flags(layer, bool(table.integer_convolutions)))
     _console().print(grid)
 
 
@@ -130,7 +130,8 @@ def _print_pairs(
     )
     for pair in pairs:
         names = pair.nodes or [f"({layer.name})" for layer in (*pair.left, *pair.right)]
-        row = ["\n".join(names), _kinds(pair.left), _kinds(pair.right)]
+        kinds = (_kinds(pair.left, left[1]), _kinds(pair.right, right[1]))
+        row = ["\n".join(names), *kinds]
         if timed:
             ours, theirs = pair.left_ms, pair.right_ms
             row += [f"{x:.4f}" if x is not None else "" for x in (ours, theirs)]
@@ -139,9 +140,11 @@ def _print_pairs(
     _console().print(grid)
 
 
-def _kinds(layers: tuple["Layer", ...]) -> str:
+def _kinds(layers: tuple["Layer", ...], table: "LayerTable") -> str:
+    mixed = bool(table.integer_convolutions)
     return "\n".join(
-        " ".join(filter(None, [x.type, "/".join(x.input_dtypes[:1]), _flags(x)])) for x in layers
+        " ".join(filter(None, [x.type, "/".join(x.input_dtypes[:1]), _flags(x, mixed)]))
+        for x in layers
     )
 
 
@@ -149,13 +152,14 @@ def _nodes(layer: "Layer") -> str:
     return "\n".join(layer.onnx_nodes) or f"({layer.name})"
 
 
-def _flags(layer: "Layer") -> str:
+def _flags(layer: "Layer", mixed: bool) -> str:
+    """What to look at; a float convolution only where others run INT8."""
     flags = []
     if layer.is_reformat:
         flags.append("reformat")
     if layer.is_qdq:
         flags.append("leftover Q/DQ")
-    if layer.is_convolution and layer.is_integer is False:
+    if mixed and layer.is_convolution and layer.is_integer is False:
         flags.append("float conv")
     return ", ".join(flags)
 
