@@ -10,7 +10,7 @@ from schemas.base import Target
 from schemas.surgery import PassRecord, Precision, Skip
 from tasks.surgery.contract import Changes, Pass, PassError
 from tasks.surgery.graph import from_model, to_model
-from tasks.surgery.intake import PROTOBUF_LIMIT_BYTES, admit
+from tasks.surgery.intake import PROTOBUF_LIMIT_BYTES, STAMP, admit
 from tasks.surgery.pipeline import pipeline
 
 
@@ -45,7 +45,7 @@ def steps(
 
 def _stamp(model: onnx.ModelProto, target: Target, precision: Precision) -> None:
     """Say in the file whose dialect it speaks."""
-    ours = {"enginesmith.target": target, "enginesmith.precision": precision}
+    ours = {STAMP: target, "enginesmith.precision": precision}
     kept = {x.key: x.value for x in model.metadata_props if x.key not in ours}
     onnx.helper.set_model_props(model, {**kept, **ours})
 

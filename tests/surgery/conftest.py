@@ -5,6 +5,7 @@ computes before and after is compared, never how well it classifies.
 """
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,6 +86,13 @@ def quantize_eagerly(network: torch.nn.Module, images: torch.Tensor) -> torch.nn
 
 
 def export_of(name: str, **options: object) -> Export:
+    with warnings.catch_warnings():
+        # PyTorch announces the end of the interfaces in use on every call.
+        warnings.simplefilter("ignore")
+        return _export_of(name, **options)
+
+
+def _export_of(name: str, **options: object) -> Export:
     torch.manual_seed(0)
     images = torch.randn(16, 3, 32, 32)
     network = getattr(torchvision.models.quantization, name)(weights=None, quantize=False)

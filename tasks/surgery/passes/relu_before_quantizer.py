@@ -24,10 +24,15 @@ class ReluBeforeQuantizer:
 
     def apply(self, graph: gs.Graph) -> Changes:
         changes = Changes()
-        for relu in graph.nodes:
+        pending = [node for node in graph.nodes if node.op == "Relu"]
+        while pending:
+            relu = pending.pop()
             pair = _pair_ahead(graph, relu)
             if pair is None:
                 continue
+            # Another Relu may now have the pair ahead of it.
+            pending.extend(r for r in pair[1].outputs[0].outputs if r.op == "Relu")
+            pending.extend(r for r in relu.outputs[0].outputs if r.op == "Relu")
             quantize, dequantize = pair
             after = relu.outputs[0]
             readers = list(after.outputs)

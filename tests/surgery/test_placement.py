@@ -1,0 +1,179 @@
+"""Where quantizers stand after surgery, on graphs small enough to read."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from qdq_builder import Builder, makers, named, sources
+
+from tasks.surgery.reference import ReferenceSession
+from tasks.surgery.repair import repair
+
+
+def repaired(model: onnx.ModelProto, target: Any = "tensorrt") -> onnx.ModelProto:
+    return repair(model, target)[0]
+
+
+def left_alone(model: onnx.ModelProto, name: str) -> dict[str, str]:
+    records = repair(model, "tensorrt")[1]
+    record = next(r for r in records if r.name == name)
+    return {skip.node: skip.reason for skip in record.left_alone}
+
+
+def test_no_conv_edge_of_resnet18_is_cut_and_every_skip_is_quantized(resnet18: Any) -> None:
+    graph = repaired(resnet18.model)
+    adds = [node.name for node in graph.graph.node if node.op_type == "Add"]
+    assert len(adds) == 8
+    for name in adds:
+        assert sorted(sources(graph, name)) == ["Conv", "DequantizeLinear"]
+
+
+def residual(builder: Builder, *, both_convs: bool) -> str:
+    x = builder.pair("input", 0.05)
+    main = builder.conv(builder.pair(builder.conv(x, 4, 4, "first"), 0.1), 4, 4, "main")
+    skip = builder.pair(builder.conv(x, 4, 4, "shortcut"), 0.2) if both_convs else x
+    added = builder.op("Add", skip, builder.pair(main, 0.2), name="add")
+    return builder.op("Relu", added, name="relu")
+
+
+def test_where_both_sides_are_convs_the_deeper_one_becomes_float() -> None:
+    builder = Builder()
+    graph = repaired(builder.model(builder.pair(residual(builder, both_convs=True), 0.3)))
+    made = makers(graph)
+    edges = {made[x].op_type: made[x].name for x in named(graph, "add").input}
+    assert edges["Conv"] == "main"
+    assert "DequantizeLinear" in edges
+
+
+def test_a_float_skip_takes_the_quantizer_that_its_tensor_has() -> None:
+    builder = Builder()
+    x = builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4), name="skip")
+    main = builder.conv(builder.pair(x, 0.1), 4, 4, "main")
+    y = builder.op("Add", builder.pair(main, 0.2), x, name="add")
+    weighted = builder.conv(builder.pair(y, 0.3), 4, 4)
+    graph = repaired(builder.model(weighted))
+    assert sorted(sources(graph, "add")) == ["Conv", "DequantizeLinear"]
+
+
+def test_a_chain_of_adds_keeps_one_float_conv_edge_each() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    total = builder.pair(builder.conv(x, 4, 4), 0.1)
+    for index in range(3):
+        conv = builder.conv(x, 4, 4, f"branch{index}")
+        added = builder.op("Add", total, builder.pair(conv, 0.2), name=f"add{index}")
+        total = builder.pair(added, 0.3)
+    graph = repaired(builder.model(builder.conv(total, 4, 4)))
+    for index in range(3):
+        assert sorted(sources(graph, f"add{index}")) == ["Conv", "DequantizeLinear"]
+
+
+def test_an_add_that_broadcasts_is_left_alone_and_said() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    pooled = builder.pair(builder.op("GlobalAveragePool", x), 0.05)
+    conv = builder.pair(builder.conv(x, 4, 4), 0.2)
+    added = builder.op("Add", conv, pooled, name="add")
+    model = builder.model(builder.conv(builder.pair(added, 0.3), 4, 4))
+    assert sources(repaired(model), "add") == ["DequantizeLinear", "DequantizeLinear"]
+    assert "broadcasts" in left_alone(model, "residual_add")["add"]
+
+
+def test_a_conv_that_something_else_reads_keeps_its_quantizer() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    conv = builder.pair(builder.conv(x, 4, 4), 0.2)
+    added = builder.op("Add", conv, x, name="add")
+    other = builder.conv(conv, 4, 4)
+    y = builder.op("Add", builder.conv(builder.pair(added, 0.3), 4, 4), other)
+    model = builder.model(y)
+    assert sources(repaired(model), "add") == ["DequantizeLinear", "DequantizeLinear"]
+    assert "something else reads" in left_alone(model, "residual_add")["add"]
+
+
+@pytest.mark.parametrize("operator", ["Relu", "HardSwish", "Sigmoid"])
+def test_nothing_is_rounded_between_a_conv_and_its_activation(operator: str) -> None:
+    builder = Builder()
+    conv = builder.conv(builder.pair("input", 0.05), 4, 4)
+    act = builder.op(operator, builder.pair(conv, 0.2), name="function")
+    graph = repaired(builder.model(builder.conv(builder.pair(act, 0.2), 4, 4)))
+    assert sources(graph, "function") == ["Conv"]
+
+
+def test_the_gate_of_squeeze_and_excite_is_float_and_its_data_is_not() -> None:
+    builder = Builder()
+    x = builder.pair(builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4)), 0.1)
+    pooled = builder.pair(builder.op("GlobalAveragePool", x), 0.1)
+    gate = builder.op("HardSigmoid", builder.conv(pooled, 4, 4), name="gate")
+    scaled = builder.op("Mul", builder.pair(gate, 1 / 127), x, name="scale")
+    graph = repaired(builder.model(builder.conv(builder.pair(scaled, 0.1), 4, 4)))
+    assert sorted(sources(graph, "scale")) == ["DequantizeLinear", "HardSigmoid"]
+
+
+def test_the_inputs_of_a_concat_take_its_output_scale() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    branches = [builder.pair(builder.conv(x, 4, 4), scale) for scale in (0.1, 0.2)]
+    joined = builder.op("Concat", *branches, axis=1, name="join")
+    graph = repaired(builder.model(builder.conv(builder.pair(joined, 0.25), 8, 4)))
+    values = {x.name: onnx.numpy_helper.to_array(x) for x in graph.graph.initializer}
+    made = makers(graph)
+    scales = [values[made[x].input[1]] for x in named(graph, "join").input]
+    assert scales == [np.float32(0.25)] * 2
+
+
+def test_maxpool_in_float_ahead_of_a_quantizer_gets_integers_on_both_sides() -> None:
+    builder = Builder()
+    conv = builder.conv(builder.pair("input", 0.05), 4, 4)
+    pool = builder.op("MaxPool", conv, kernel_shape=[2, 2], strides=[2, 2], name="pool")
+    model = builder.model(builder.conv(builder.pair(pool, 0.2), 4, 4))
+    assert sources(repaired(model), "pool") == ["DequantizeLinear"]
+
+
+def test_quantizers_behind_the_last_gemm_and_around_flatten_go(resnet18: Any) -> None:
+    graph = repaired(resnet18.model, "openvino")
+    made = makers(graph)
+    assert made["logits"].op_type == "Gemm"
+    flatten = next(node for node in graph.graph.node if node.op_type == "Flatten")
+    readers = [n.op_type for n in graph.graph.node if flatten.output[0] in n.input]
+    assert readers == ["Gemm"]
+    assert sources(graph, flatten.name) == ["DequantizeLinear"]
+
+
+def test_mislabelled_qint8_exports_compute_what_the_network_did() -> None:
+    """Older PyTorch: the first quantizer int8, the others uint8 with zero-point 0 behind Casts."""
+    meant = Builder(np.int8(0), seed=3)
+    written = Builder(np.uint8(0), casts=True, seed=3)
+
+    def network(builder: Builder) -> Any:
+        kind, builder.zero_point = builder.zero_point, np.int8(0)
+        first = builder.pair("input", 0.05)
+        builder.zero_point = kind
+        inner = builder.pair(builder.conv(first, 4, 4), 0.2)
+        return builder.model(builder.pair(builder.conv(inner, 4, 4), 0.5))
+
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    truth = ReferenceSession(network(meant)).logits(images)
+    raw = network(written)
+    wrong = ReferenceSession(raw).logits(images)
+    right = ReferenceSession(repaired(raw, "onnxruntime")).logits(images)
+    assert not np.array_equal(wrong, truth)
+    assert np.array_equal(right, truth)
+
+
+def test_unsigned_activations_fit_int8_for_tensorrt_without_clipping() -> None:
+    builder = Builder(np.uint8(0))
+    x = builder.op("Relu", builder.pair(builder.op("Relu", "input"), 0.02))
+    model = builder.model(builder.conv(builder.pair(x, 0.02), 4, 4))
+    graph = repaired(model)
+    values = {x.name: onnx.numpy_helper.to_array(x) for x in graph.graph.initializer}
+    grids = [
+        (values[n.input[1]], values[n.input[2]])
+        for n in graph.graph.node
+        if n.op_type == "QuantizeLinear"
+    ]
+    assert grids
+    for scale, zero_point in grids:
+        assert zero_point.dtype == np.int8
+        assert scale == pytest.approx(0.02 * 255 / 127)

@@ -1,0 +1,184 @@
+"""What cannot be repaired is refused in one line that names the node."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from qdq_builder import Builder
+
+from schemas.errors import InputError
+from tasks.surgery.intake import read_model
+from tasks.surgery.repair import repair
+
+
+def network(builder: Builder) -> onnx.ModelProto:
+    return builder.model(builder.conv(builder.pair("input", 0.1), 4, 4))
+
+
+def refusal(model: onnx.ModelProto, target: Any = "tensorrt") -> str:
+    with pytest.raises(InputError) as caught:
+        repair(model, target)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_no_quantizers() -> None:
+    builder = Builder()
+    assert "quantize the network first" in refusal(builder.model(builder.op("Relu", "input")))
+
+
+def test_a_zero_point_that_is_not_zero_names_the_node() -> None:
+    model = network(Builder(np.uint8(117)))
+    message = refusal(model)
+    assert "QuantizeLinear_" in message
+    assert "zero-point 117" in message
+
+
+def test_the_same_zero_point_is_no_trouble_for_openvino() -> None:
+    model = network(Builder(np.uint8(117)))
+    repaired, _ = repair(model, "openvino")
+    assert repaired.graph.node
+
+
+def test_per_channel_activations() -> None:
+    builder = Builder()
+    scale, zero = (builder.constant(x) for x in (np.full(4, 0.1, np.float32), np.zeros(4, np.int8)))
+    integers = builder.op("QuantizeLinear", "input", scale, zero, axis=1)
+    real = builder.op("DequantizeLinear", integers, scale, zero, axis=1)
+    message = refusal(builder.model(builder.conv(real, 4, 4)))
+    assert "per channel (4 scales)" in message
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.FLOAT8E4M3FN])
+def test_int4_and_fp8(kind: int) -> None:
+    builder = Builder()
+    zero = builder.name("zero")
+    builder.initializers.append(helper.make_tensor(zero, kind, [], [0]))
+    scale = builder.constant(np.float32(0.1))
+    integers = builder.op("QuantizeLinear", "input", scale, zero, name="odd")
+    real = builder.op("DequantizeLinear", integers, scale, zero)
+    message = refusal(builder.model(builder.conv(real, 4, 4), opset=21))
+    assert "'odd'" in message
+    assert "only int8 and uint8" in message
+
+
+def test_scales_computed_at_run_time() -> None:
+    builder = Builder()
+    scale = builder.op("ReduceMax", builder.op("Abs", "input"), keepdims=0)
+    zero = builder.constant(np.int8(0))
+    integers = builder.op("QuantizeLinear", "input", scale, zero, name="dynamic")
+    real = builder.op("DequantizeLinear", integers, scale, zero)
+    assert "'dynamic'" in refusal(builder.model(builder.conv(real, 4, 4)))
+
+
+def test_a_scale_of_zero() -> None:
+    builder = Builder()
+    message = refusal(builder.model(builder.conv(builder.pair("input", 0.0), 4, 4)))
+    assert "not a positive number" in message
+
+
+def test_control_flow() -> None:
+    builder = Builder()
+    real = builder.pair("input", 0.1)
+    branch = helper.make_graph(
+        [helper.make_node("Identity", [real], ["inside"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("inside", TensorProto.FLOAT, None)],
+    )
+    flag = builder.constant(np.bool_(True))
+    chosen = builder.op("If", flag, name="choice", then_branch=branch, else_branch=branch)
+    model = builder.model(builder.conv(real, 4, 4))
+    assert chosen in {name for node in model.graph.node for name in node.output}
+    assert "If node 'choice'" in refusal(model)
+
+
+def test_quantizers_of_another_domain() -> None:
+    model = network(Builder())
+    node = next(n for n in model.graph.node if n.op_type == "QuantizeLinear")
+    node.domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert node.name in refusal(model)
+
+
+def test_an_operator_of_a_custom_domain_is_kept() -> None:
+    builder = Builder()
+    odd = builder.op("Sharpen", builder.conv(builder.pair("input", 0.1), 4, 4), name="odd")
+    builder.nodes[-1].domain = "acme"
+    conv = builder.conv(builder.pair("input", 0.1), 4, 4)
+    model = builder.model(conv, domain="acme")
+    model.graph.output.append(
+        helper.make_tensor_value_info(odd, TensorProto.FLOAT, ["batch", 4, 8, 8])
+    )
+    repaired, _ = repair(model, "tensorrt")
+    assert "odd" in {node.name for node in repaired.graph.node}
+
+
+def reading(file: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read_model(file)
+    assert str(file) in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_such_file(tmp_path: Path) -> None:
+    assert "no such file" in reading(tmp_path / "none.onnx")
+
+
+def test_a_file_that_is_not_onnx(tmp_path: Path) -> None:
+    file = tmp_path / "text.onnx"
+    file.write_text("surely not a protobuf message")
+    assert "not an ONNX model" in reading(file)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    file = tmp_path / "empty.onnx"
+    file.write_bytes(b"")
+    assert "not an ONNX model" in reading(file)
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    file = tmp_path / "cut.onnx"
+    whole = network(Builder()).SerializeToString()
+    file.write_bytes(whole[: len(whole) * 2 // 3])
+    assert "cut short" in reading(file)
+
+
+def external(tmp_path: Path) -> Path:
+    file = tmp_path / "model" / "network.onnx"
+    file.parent.mkdir()
+    onnx.save(
+        network(Builder()),
+        file,
+        save_as_external_data=True,
+        location="network.data",
+        size_threshold=0,
+    )
+    return file
+
+
+def test_external_data_is_read(tmp_path: Path) -> None:
+    repaired, _ = repair(read_model(external(tmp_path)), "tensorrt")
+    assert repaired.graph.node
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    file = external(tmp_path)
+    (file.parent / "network.data").unlink()
+    assert "network.data" in reading(file)
+
+
+def test_external_data_outside_the_folder(tmp_path: Path) -> None:
+    file = external(tmp_path)
+    (file.parent / "network.data").rename(tmp_path / "network.data")
+    model = onnx.load(file, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../network.data"
+    file.write_bytes(model.SerializeToString())
+    assert "outside the model's folder" in reading(file)
