@@ -224,7 +224,7 @@ class Manifest(Strict):
 
     engine: Target
     precision: Precision
-    graph_sha256: Sha256 = Field(description="the ONNX file that was compiled")
+    graph_sha256: Sha256 = Field(description="the compiled ONNX, with its external data")
     plan_sha256: Sha256
     plan_bytes: NonNegativeInt
     fingerprint: dict[str, str] = Field(description="versions, processor or GPU, driver")

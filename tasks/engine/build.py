@@ -10,7 +10,8 @@ from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
 from tasks.engine.contract import check_contract
 from tasks.engine.half import to_half
-from tasks.runtimes.onnx_names import OnnxNames, read_structure
+from tasks.runtimes.onnx_file import graph_digest, read_structure
+from tasks.runtimes.onnx_names import OnnxNames
 from tasks.runtimes.plans import check_plan, layers_path, read_manifest, sealed
 from tasks.runtimes.registry import runtime
 
@@ -46,7 +47,7 @@ def build_engine(
     manifest = Manifest(
         engine=target,
         precision=precision,
-        graph_sha256=sha256_of_file(graph),
+        graph_sha256=graph_digest(graph),
         plan_sha256=sha256_of_file(plan),
         plan_bytes=plan.stat().st_size,
         fingerprint=fingerprint,
@@ -74,7 +75,7 @@ def already_built(
     same = (
         manifest.engine == target
         and manifest.precision == precision
-        and manifest.graph_sha256 == sha256_of_file(graph)
+        and manifest.graph_sha256 == graph_digest(graph)
         and manifest.fingerprint == runtime(target).fingerprint()
         and manifest.options == options.model_dump(mode="json")
     )

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from schemas.errors import InputError
-from tasks.runtimes.onnx_names import read_structure
+from tasks.runtimes.onnx_file import read_structure
 
 # Inputs that the ONNX standard keeps in float32 whatever the data's type.
 _FLOAT32_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}

@@ -3,34 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from schemas.engine import Layer, LayerTable
-from schemas.errors import InputError
-
-if TYPE_CHECKING:
-    import onnx
+from tasks.runtimes.onnx_file import read_structure
 
 # What OpenVINO appends to the name of a node that it splits.
 _SUFFIXES = ("/WithoutBiases", "/DequantizationMultiply", "/DequantizationSubtract", "/fq_input_0")
 _QDQ = {"QuantizeLinear", "DequantizeLinear"}
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _CONVOLUTIONS = {"Conv", "ConvTranspose"}
-
-
-def read_structure(graph: Path) -> "onnx.ModelProto":
-    """An ONNX model without its external data. Raises InputError where the file is not one."""
-    import onnx
-
-    if not graph.is_file():
-        raise InputError(f"no ONNX file {graph}: check the path")
-    try:
-        model = onnx.load(str(graph), load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError derives from Exception alone
-        raise InputError(f"{graph} is no ONNX file, or is cut short: export it again") from error
-    if not model.graph.node:
-        raise InputError(f"{graph} holds no nodes: is it an ONNX file?")
-    return model
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class OpenVinoRuntime:
             xml = Path(folder) / "model.xml"
             ov.save_model(model, xml, compress_to_fp16=False)
             _pack(plan, xml, xml.with_suffix(".bin"))
-        _fix_batch(model, tuple(abs(size) for size in inputs[0].shape))
+        _fix_one_image(model)
         compiled = core.compile_model(model, "CPU", _properties(threads=0))
         layers = layer_table(compiled.get_runtime_model(), graph)
         return Build(
@@ -134,8 +134,7 @@ def compiled_for_timing(plan: Path, threads: int) -> Any:
 
     core = ov.Core()
     model: Any = core.read_model(*_unpack(plan))
-    shape = [1, *(abs(x) for x in _tensors(model.inputs)[0].shape[1:])]
-    _fix_batch(model, tuple(shape))
+    _fix_one_image(model)
     return core.compile_model(model, "CPU", {**_properties(threads), "PERF_COUNT": True})
 
 
@@ -163,8 +162,15 @@ def _name_by_place(model: Any) -> None:
 
 
 def _fix_batch(model: Any, shape: tuple[int, ...]) -> None:
-    if model.inputs[0].get_partial_shape().is_dynamic:
+    if len(model.inputs) == 1 and model.inputs[0].get_partial_shape().is_dynamic:
         model.reshape({model.inputs[0]: list(shape)})
+
+
+def _fix_one_image(model: Any) -> None:
+    """One image at a time, unless the image's own size is dynamic too."""
+    shape = _tensors(model.inputs)[0].shape
+    if -1 not in shape[1:]:
+        _fix_batch(model, (abs(shape[0]), *shape[1:]))
 
 
 def _pack(plan: Path, *files: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -101,6 +102,33 @@ def test_files_that_are_no_graphs(int8_graph: Path, tmp_path: Path) -> None:
     assert "there is no folder" in line(run("build", int8_graph, "-o", tmp_path / "no" / "x"))
     assert "is a folder" in line(run("build", int8_graph, "-o", plan.parent))
     assert list(plan.parent.iterdir()) == []
+
+
+def test_external_data_is_part_of_the_graph(int8_graph: Path, tmp_path: Path) -> None:
+    graph, data = tmp_path / "graph.onnx", tmp_path / "graph.data"
+    onnx.save(onnx.load(int8_graph), graph, save_as_external_data=True, location=data.name)
+    arguments = ("build", graph, "-o", tmp_path / "x.plan")
+    assert run(*arguments).exit_code == 0
+    assert "up to date" in run(*arguments).stdout
+    weights = bytearray(data.read_bytes())
+    weights[len(weights) // 2] ^= 1
+    data.write_bytes(weights)
+    assert "built in" in run(*arguments).stdout
+    data.unlink()
+    assert "in graph.data, which is not there: copy that file too" in line(run(*arguments))
+
+
+def test_external_data_outside_the_graphs_folder(int8_graph: Path, tmp_path: Path) -> None:
+    model = onnx.load(int8_graph)
+    onnx.save(model, tmp_path / "x.onnx", save_as_external_data=True, location="x.data")
+    model = onnx.load(tmp_path / "x.onnx", load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../../etc/passwd"
+    (tmp_path / "x.onnx").write_bytes(model.SerializeToString())
+    result = run("build", tmp_path / "x.onnx", "-o", tmp_path / "x.plan")
+    assert "outside its own folder" in line(result)
 
 
 def test_an_engine_that_is_not_installed(int8_graph: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from qdq_graphs import export, quantize
 
@@ -72,6 +73,20 @@ def test_a_fixed_batch_is_fed_in_slices(tmp_path: Path) -> None:
     np.testing.assert_allclose(whole[:4], session.infer(images(10)[:4]), atol=1e-6)
     with pytest.raises(InputError, match="takes 4 images at a time, not 1"):
         session.time(images(1), 1)
+
+
+def test_images_of_any_size_where_the_graph_takes_them(resnet18: Path, tmp_path: Path) -> None:
+    model = onnx.load(resnet18)
+    for axis, name in ((2, "H"), (3, "W")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.save(model, tmp_path / "any.onnx")
+    built = RUNTIME.build(tmp_path / "any.onnx", tmp_path / "plan", OpenVinoConfig())
+    assert built.inputs[0].shape == (-1, 3, -1, -1)
+    session = RUNTIME.open(tmp_path / "plan")
+    reference = OnnxRuntimeSession(tmp_path / "any.onnx")
+    for size in (32, 64):
+        expected = reference.infer(images(2, size))
+        np.testing.assert_allclose(session.infer(images(2, size)), expected, atol=1e-4)
 
 
 def test_a_time_for_every_call(plan: Path) -> None:

@@ -8,11 +8,12 @@ import onnx
 from onnx import numpy_helper
 
 from schemas.errors import InputError
+from tasks.runtimes.onnx_file import read_structure
 
 
 def quantized_nodes(graph: Path) -> list[str]:
     """Names of the nodes with a dequantized input, in the graph's order."""
-    model = onnx.load(str(graph))
+    model = read_structure(graph)
     dequantized = {
         node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"
     }

@@ -1,0 +1,67 @@
+"""ONNX files with their external data: read, checked and digested."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.errors import InputError
+from tasks.artifacts.store import sha256_of_file
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def read_structure(graph: Path) -> "onnx.ModelProto":
+    """An ONNX model without its external data.
+
+    Raises InputError where the file is not one, or external data is missing or lies elsewhere.
+    """
+    import onnx
+
+    if not graph.is_file():
+        raise InputError(f"no ONNX file {graph}: check the path")
+    try:
+        model = onnx.load(str(graph), load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError derives from Exception alone
+        raise InputError(f"{graph} is no ONNX file, or is cut short: export it again") from error
+    if not model.graph.node:
+        raise InputError(f"{graph} holds no nodes: is it an ONNX file?")
+    _external_files(graph, model)
+    return model
+
+
+def graph_digest(graph: Path) -> str:
+    """Hex SHA-256 of an ONNX file; with external data, of its digest and that of each such file."""
+    own = sha256_of_file(graph)
+    external = _external_files(graph, read_structure(graph))
+    if not external:
+        return own
+    digest = hashlib.sha256(own.encode())
+    for file in external:
+        digest.update(f"{file.name} {sha256_of_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _external_files(graph: Path, model: "onnx.ModelProto") -> list[Path]:
+    """The files that hold the model's larger tensors, in order of their names."""
+    from onnx.external_data_helper import uses_external_data
+
+    folder = graph.parent.resolve()
+    found: set[Path] = set()
+    for tensor in model.graph.initializer:
+        if not uses_external_data(tensor):
+            continue
+        location = next((x.value for x in tensor.external_data if x.key == "location"), "")
+        file = (folder / location).resolve()
+        if not file.is_relative_to(folder):
+            raise InputError(
+                f"{graph} keeps tensor {tensor.name} in {location}, outside its own folder: "
+                "save it again with its data beside it"
+            )
+        if not file.is_file():
+            raise InputError(
+                f"{graph} keeps tensor {tensor.name} in {location}, which is not there: "
+                "copy that file too"
+            )
+        found.add(file)
+    return sorted(found)
