@@ -24,7 +24,7 @@ def surgery(
 
     store = current_store()
     raw = onnx.load(store.open(graph))
-    repaired, passes = repair(raw, target)
+    repaired, passes = repair(raw, target, config.precision)
     known = load_file(store.open(samples))
     report = prove(raw, repaired, known["images"], known["logits_int8"], target, config, passes)
     return SurgeryResult(

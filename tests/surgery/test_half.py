@@ -1,0 +1,65 @@
+"""INT8 with float16 for the rest: strongly typed, scales included."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from qdq_builder import Builder, makers
+
+from tasks.surgery.reference import ReferenceSession
+from tasks.surgery.repair import repair
+
+
+def repaired(model: onnx.ModelProto) -> onnx.ModelProto:
+    return repair(model, "tensorrt", "int8+fp16")[0]
+
+
+def test_constants_are_float16_and_only_the_first_scale_stays_float32(resnet18: Any) -> None:
+    graph = repaired(resnet18.model)
+    wide = [x.name for x in graph.graph.initializer if x.data_type == onnx.TensorProto.FLOAT]
+    first = next(n for n in graph.graph.node if n.op_type == "QuantizeLinear")
+    assert first.input[0] == "input"
+    assert wide == [first.input[1]]
+
+
+def test_inputs_and_outputs_stay_float32(resnet18: Any) -> None:
+    graph = repaired(resnet18.model)
+    assert list(graph.graph.input) == list(resnet18.model.graph.input)
+    assert list(graph.graph.output) == list(resnet18.model.graph.output)
+    assert makers(graph)["logits"].op_type == "Cast"
+
+
+def test_the_opset_has_float16_scales(resnet18: Any) -> None:
+    assert resnet18.model.opset_import[0].version == 17
+    assert repaired(resnet18.model).opset_import[0].version == 19
+
+
+def test_it_computes_nearly_the_same(resnet18: Any) -> None:
+    int8 = ReferenceSession(repair(resnet18.model, "tensorrt")[0]).logits(resnet18.images)
+    half = ReferenceSession(repaired(resnet18.model)).logits(resnet18.images)
+    assert np.abs(half - int8).max() < 0.15 * np.abs(int8).max()
+
+
+def test_a_product_on_a_scale_too_small_for_float16_stays_float32() -> None:
+    builder = Builder()
+    small = builder.conv(builder.pair("input", 1e-6), 4, 4, "small")
+    model = builder.model(builder.conv(builder.pair(small, 0.1), 4, 4, "large"))
+    graph = repaired(model)
+    values = {x.name: numpy_helper.to_array(x) for x in graph.graph.initializer}
+    made = makers(graph)
+    types = {
+        node.name: [values[made[x].input[1]].dtype for x in node.input[:2]]
+        for node in graph.graph.node
+        if node.op_type == "Conv"
+    }
+    assert types["small"] == [np.float32, np.float32]
+    assert types["large"] == [np.float16, np.float16]
+
+
+@pytest.mark.parametrize("opset", [13, 19, 21])
+def test_every_opset_is_raised_or_kept(opset: int) -> None:
+    builder = Builder()
+    model = builder.model(builder.conv(builder.pair("input", 0.1), 4, 4), opset=opset)
+    assert repaired(model).opset_import[0].version == max(19, opset)
