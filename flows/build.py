@@ -7,8 +7,8 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from prefect import Task, flow
 
+from flows.jobfile import targets
 from schemas.artifact import ArtifactRef
-from schemas.base import Strict, Target
 from schemas.data import DataRef
 from schemas.errors import InputError
 from schemas.job import Job
@@ -29,7 +29,7 @@ from tasks.evaluate.task import (
 from tasks.export.task import export
 from tasks.models.task import checkpoint, network
 from tasks.profiling.task import profile
-from tasks.report.task import report, show
+from tasks.report.task import deliver, report
 from tasks.surgery.task import surgery
 from tasks.train.task import train
 
@@ -79,16 +79,6 @@ class Runner:
         return result
 
 
-def targets(job: Job) -> list[tuple[Target, Strict]]:
-    """The engines that a job asks for, with their options."""
-    asked: list[tuple[Target, Strict | None]] = [
-        ("openvino", job.engines.openvino),
-        ("tensorrt_rtx", job.engines.tensorrt_rtx),
-        ("tensorrt", job.engines.tensorrt),
-    ]
-    return [(target, options) for target, options in asked if options is not None]
-
-
 @flow(name="build", flow_run_name="build-{job.name}")
 def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     """Quantize a network, build its engines, and prove them accurate and fast.
@@ -112,7 +102,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     built: list[BuiltEngine] = []
     for target, options in targets(job):
         repaired = run(surgery, exported.quantized, exported.samples, target, job.surgery)
-        plan = run(engine, repaired.graph, target, "int8", options)
+        plan = run(engine, repaired.graph, target, job.surgery.precision, options)
         baseline = run(engine, exported.float32, target, "float32", options)
         others.append(run(predict_graph, repaired.graph, target, *measured_on))
         not_run = why_not_run(target)
@@ -137,7 +127,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
         )
     evaluation = run(evaluate, float32, others, gated, accuracy)
     result = run(report, job, evaluation, built)
-    show(job, result, evaluation)
+    deliver(job, result, evaluation)
     return result
 
 
@@ -157,8 +147,5 @@ def _weights(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactR
 
 def _train(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> TrainResult:
     if job.train is None:
-        raise InputError(
-            f"job {job.name} has neither model.weights nor a train section: give a safetensors "
-            "file, or add 'train: {}' to make one"
-        )
+        raise InputError(f"job {job.name} has neither model.weights nor a train section")
     return run(train, net, data, job.train)

@@ -4,7 +4,17 @@ import sys
 
 import typer
 
-from flows.commands import doctor, run, schema, train
+from flows.commands import (
+    build,
+    diff,
+    doctor,
+    inspect,
+    lint,
+    run,
+    schema,
+    surgery,
+    train,
+)
 from schemas.errors import InputError
 
 app = typer.Typer(
@@ -18,6 +28,11 @@ app = typer.Typer(
 app.command(name="run")(run.run)
 app.command(name="train")(train.train)
 app.command(name="schema")(schema.schema)
+app.command(name="surgery")(surgery.surgery)
+app.command(name="lint")(lint.lint)
+app.command(name="diff")(diff.diff)
+app.command(name="build")(build.build)
+app.command(name="inspect")(inspect.inspect)
 app.command(name="doctor")(doctor.doctor)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from schemas.base import Strict, Target
 from schemas.errors import InputError
 from schemas.job import Job
 
@@ -28,6 +29,16 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error
     return _anchor(job, path.parent.absolute())
+
+
+def targets(job: Job) -> list[tuple[Target, Strict]]:
+    """The engines that a job asks for, with their options."""
+    asked: list[tuple[Target, Strict | None]] = [
+        ("openvino", job.engines.openvino),
+        ("tensorrt_rtx", job.engines.tensorrt_rtx),
+        ("tensorrt", job.engines.tensorrt),
+    ]
+    return [(target, options) for target, options in asked if options is not None]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.environment import configure
 from flows.jobfile import load_job
+from flows.preflight import check
 from schemas.job import Job
 from tasks.artifacts.store import Store
 from tasks.models.factory import import_from
@@ -27,10 +28,11 @@ def start(job_file: Path, overrides: Sequence[str], artifacts: Path, debug: bool
     Raises InputError where the job or the artifact folder cannot be used.
     """
     job = load_job(job_file, overrides)
+    import_from(job_file.parent)
+    check(job)
     store = Store(artifacts)
     configure(store.root, debug=debug)
     _log_to_stderr()
-    import_from(job_file.parent)
     logging.getLogger("enginesmith").info("%s: starting Prefect", job.name)
     return Session(job, store)
 

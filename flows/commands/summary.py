@@ -4,13 +4,20 @@ from pathlib import Path
 
 import typer
 
+from schemas.profiling import Speedup
 from schemas.report import ReportResult, RunReport
 from tasks.artifacts.store import Store
+from tasks.report.layout import run_folder
 
 
 def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # noqa: ARG001
     """The whole report as one JSON document."""
     typer.echo(store.open(result.json_report).read_text(encoding="utf-8"))
+
+
+def _threads(speed: Speedup) -> str:
+    where = {0: "all threads", 1: "1 thread"}.get(speed.threads, f"{speed.threads} threads")
+    return f"{speed.ratio:.2f}x on {where}"
 
 
 def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
@@ -36,8 +43,8 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
             e.target,
             f"{len(e.layers.integer_convolutions)} of {whole}",
             f"{e.layers.kernels}",
-            f"{speed.ratio:.2f}x, {speed.threads or 'all'} thread" if speed else "not run here",
-            str(store.open(e.plan)),
+            _threads(speed) if speed else "not run here",
+            f"{e.target}.plan",
         )
     console.print(engines, soft_wrap=True)
     console.print()
@@ -46,6 +53,10 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
             console.print(f"[red]FAILED[/] {gate.name}: {gate.detail}", soft_wrap=True)
     verdict = "[green]passed[/]" if report.passed else "[red]FAILED[/]"
     console.print(f"{report.job.name}: {verdict}, {len(report.gates)} gates")
-    console.print(f"report: {store.open(result.markdown)}", soft_wrap=True)
-    if not report.passed:
-        console.print(f"next: enginesmith run {job_file} --set calibration.images=2048")
+    folder = run_folder(store, report.job.name)
+    if report.passed:
+        following = f"enginesmith inspect {folder}/{report.engines[0].target}.plan"
+    else:
+        following = f"enginesmith run {job_file} --set calibration.images=2048"
+    console.print(f"report and plans: {folder}/", soft_wrap=True)
+    console.print(f"next: {following}", soft_wrap=True)

@@ -37,7 +37,10 @@ def assemble(
     )
     gates: tuple[Gate, ...] = evaluation.gates
     for surgery in surgeries:
-        gates += surgery.gates
+        gates += tuple(
+            gate.model_copy(update={"name": f"{surgery.target}: {gate.name}"})
+            for gate in surgery.gates
+        )
     for engine in engines:
         gates += engine.manifest.contract
     return RunReport(

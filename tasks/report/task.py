@@ -10,7 +10,7 @@ from tasks.artifacts.store import current_store
 from tasks.caching import stage
 
 
-@stage("report", rooms=("artifacts",))
+@stage("report", rooms=("artifacts", "runtimes"))
 def report(job: Job, evaluation: EvaluateResult, built: list[BuiltEngine]) -> ReportResult:
     """Put everything that the run found out on one page."""
     from tasks.report.assemble import assemble
@@ -25,10 +25,16 @@ def report(job: Job, evaluation: EvaluateResult, built: list[BuiltEngine]) -> Re
     )
 
 
-@task
-def show(job: Job, result: ReportResult, evaluation: EvaluateResult) -> None:
-    """Publish the page and the accuracies as Prefect artifacts; every run has its own."""
+@task(name="deliver", task_run_name="deliver")
+def deliver(job: Job, result: ReportResult, evaluation: EvaluateResult) -> None:
+    """Lay out what the run made under readable names, and show the report in Prefect.
+
+    Never cached: every run has its own Prefect artifacts.
+    """
+    from tasks.report.layout import lay_out
+
     store = current_store()
+    lay_out(store, job.name, result)
     create_markdown_artifact(
         key=f"report-{job.name}",
         markdown=store.open(result.markdown).read_text(encoding="utf-8"),

@@ -1,0 +1,36 @@
+"""What can be found wrong with a job before anything is started."""
+
+from flows.jobfile import targets
+from schemas.errors import InputError
+from schemas.job import Job
+from tasks.models.source import source_digest
+from tasks.runtimes.registry import runtime
+
+
+def check(job: Job) -> None:
+    """Look for what the job names: engines, network, checkpoint. Imports no framework.
+
+    Raises InputError where an engine is not installed, or network or checkpoint are not there.
+    """
+    engines = targets(job)
+    if not engines:
+        raise InputError(
+            f"job {job.name} asks for no engine: name one in engines, such as 'openvino: {{}}'"
+        )
+    for target, _ in engines:
+        try:
+            runtime(target).fingerprint()
+        except InputError as error:
+            raise InputError(f"engines.{target}: {error}; or leave it out of the job") from error
+    source_digest(job.model.factory)
+    weights = job.model.weights
+    if weights is not None and not weights.is_file():
+        raise InputError(
+            f"model.weights: there is no checkpoint {weights}: correct the path, or leave it out "
+            "to train one"
+        )
+    if weights is None and job.train is None:
+        raise InputError(
+            f"job {job.name} has neither model.weights nor a train section: give a safetensors "
+            "file, or add 'train: {}' to make one"
+        )

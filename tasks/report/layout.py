@@ -1,0 +1,43 @@
+"""What a run delivers, under names that a person can read."""
+
+import shutil
+from pathlib import Path
+
+from schemas.artifact import ArtifactRef
+from schemas.report import ReportResult, RunReport
+from tasks.artifacts.store import Store
+from tasks.runtimes.plans import write_beside
+
+
+def run_folder(store: Store, job_name: str) -> Path:
+    """Where the newest run of a job lies: ``runs/<job>`` in the store."""
+    return store.root / "runs" / job_name
+
+
+def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
+    """Put the report and each engine's plan, manifest and graph, into the job's run folder.
+
+    They are copies, so that nothing done to them harms the store. The folder of the run before is
+    replaced as a whole.
+    """
+    report = store.load(result.json_report, RunReport)
+    files: dict[str, ArtifactRef] = {
+        "report.md": result.markdown,
+        "report.json": result.json_report,
+    }
+    for engine in report.engines:
+        files[f"{engine.target}.plan"] = engine.plan
+        files[f"{engine.target}.onnx"] = engine.graph
+    folder = run_folder(store, job_name)
+    folder.parent.mkdir(exist_ok=True)
+    with store.workspace() as scratch:
+        fresh, old = scratch / "new", scratch / "old"
+        fresh.mkdir()
+        for name, ref in files.items():
+            shutil.copyfile(store.open(ref), fresh / name)
+        for engine in report.engines:
+            write_beside(fresh / f"{engine.target}.plan", engine.manifest, engine.layers)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    return folder
