@@ -5,21 +5,26 @@
 Trains one job's network as its ``train`` section says, writes the checkpoint in half precision in
 pieces of 15 MB (``cat NAME.safetensors.part* > NAME.safetensors`` joins them), calibrates the same
 images on the CPU and on the GPU with every observer, and compares post-training quantization with
-quantization-aware training (QAT): top-1 of PyTorch's INT8 kernels over the whole test set. All
-figures go to NAME.json, whether or not the rest of the run succeeds.
+quantization-aware training (QAT): top-1 of PyTorch's INT8 kernels over the whole test set. Each
+figure is in NAME.json as soon as it is known, so that a run that is cut off leaves what it had.
+
+--train-seconds bounds the training on a GPU lent by the minute: two unmeasured epochs tell how many
+fit, and the job's ``train.epochs`` stays the most that are run.
 
 Needs torch, torchvision, numpy, Pillow, pydantic, PyYAML and safetensors; no engine and no Prefect.
 """
 
 import argparse
+import copy
 import json
 import logging
 import math
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -44,11 +49,13 @@ from tasks.calibrate.sample import draw
 from tasks.datasets.dataset import Dataset, Indices
 from tasks.datasets.open import open_dataset
 from tasks.models.build import build_model
-from tasks.models.eager import convert_with_table, quiet
+from tasks.models.eager import convert_with_table, prepare_for_calibration, quiet, read_ranges
 from tasks.models.weights import load_weights, save_weights
+from tasks.profiling.machine import describe_machine
 from tasks.train.train import train
 
 PIECE_BYTES = 15_000_000
+T = TypeVar("T")
 log = logging.getLogger("enginesmith")
 
 
@@ -59,34 +66,50 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", type=Path, help="use this checkpoint, do not train")
     parser.add_argument("--qat-epochs", type=int, default=4)
+    parser.add_argument("--train-seconds", type=float, help="as many epochs as fit, at most")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     images = ["data.cifar10=null", f"data.image_folder.path={options.images.absolute()}"]
     job = load_job(options.job, [*images, *options.overrides])
     options.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"job": job.name, "torch": torch.__version__}
-    try:
-        measure(job, options, results)
-    finally:
-        file = options.out / f"{job.name}.json"
-        file.write_text(json.dumps(results, indent=2) + "\n")
-        print(file.read_text())
+    results = Results(options.out / f"{job.name}.json")
+    results.add(job=job.name, torch=torch.__version__, machine=describe_machine())
+    measure(job, options, results)
+    print(results.file.read_text())
 
 
-def measure(job: Job, options: argparse.Namespace, results: dict[str, Any]) -> None:
-    """Everything in turn; each figure is in ``results`` as soon as it is known."""
+class Results:
+    """A JSON file that is written again at each figure."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.figures: dict[str, Any] = {}
+
+    def add(self, **figures: Any) -> None:
+        self.figures |= figures
+        self.file.write_text(json.dumps(self.figures, indent=2) + "\n")
+        for name, value in figures.items():
+            log.info("%s: %s", name, value if not isinstance(value, dict) else json.dumps(value))
+
+
+def measure(job: Job, options: argparse.Namespace, results: Results) -> None:
+    """Everything in turn, what is hardest to have again first."""
     started = time.perf_counter()
     train_set, test_set = (open_dataset(job.data, split) for split in ("train", "test"))
-    results["decode_s"] = time.perf_counter() - started
+    images = sum(len(part) for part in (train_set, test_set) if part.in_memory is not None)
+    results.add(decode_s=time.perf_counter() - started, images=images)
     assert job.train is not None, "the job has no train section"
 
     checkpoint = options.weights
     if checkpoint is None:
+        config = job.train
+        if options.train_seconds:
+            config = fitting(job, train_set, test_set, options.train_seconds)
         started = time.perf_counter()
-        model, history = train(lambda: network(job), train_set, test_set, job.train)
-        results["train_s"] = time.perf_counter() - started
-        results["history"] = history.model_dump()
+        model, history = train(lambda: network(job), train_set, test_set, config)
+        results.add(train_s=time.perf_counter() - started)
+        results.add(train=config.model_dump(mode="json"), history=history.model_dump())
         checkpoint = Path(tempfile.mkdtemp()) / f"{job.name}.safetensors"
         save_weights(model, checkpoint, torch.float16)
         write_pieces(checkpoint, options.out)
@@ -94,26 +117,38 @@ def measure(job: Job, options: argparse.Namespace, results: dict[str, Any]) -> N
     # From here on the weights are those of the file, rounded to half precision.
     load_weights(model, checkpoint)
     model.eval()
-    results["top1_float32"] = top1(model, test_set)
-    log.info("FP32 top-1 %.4f", results["top1_float32"])
+    results.add(top1_float32=top1(model, test_set))
 
     indices, digest = draw(train_set, test_set, job.calibration)
-    compare_calibrations(job, model, train_set, indices, results)
     table = calibrate(job, model, train_set, indices, "cpu", job.quantization.observer)[0]
     int8 = convert_with_table(model, job.quantization, table)
-    results["top1_int8_ptq"] = top1(int8, test_set)
-    log.info("INT8 top-1, post-training: %.4f (images %s)", results["top1_int8_ptq"], digest[:12])
+    results.add(top1_int8_ptq=top1(int8, test_set), calibration_images_sha256=digest)
+    if torch.cuda.is_available():
+        table = calibrate(job, model, train_set, indices, "cuda", job.quantization.observer)[0]
+        int8 = convert_with_table(model, job.quantization, table)
+        results.add(top1_int8_ptq_calibrated_on_gpu=top1(int8, test_set))
 
     if options.qat_epochs:
         started = time.perf_counter()
         fine = qat_config(job.train, options.qat_epochs)
         trained, history = train(lambda: qat_network(job, checkpoint), train_set, test_set, fine)
-        results["qat_s"] = time.perf_counter() - started
-        results["qat_history"] = history.model_dump()
+        results.add(qat_s=time.perf_counter() - started, qat_history=history.model_dump())
         with quiet():
             int8 = convert(trained.eval())
-        results["top1_int8_qat"] = top1(int8, test_set)
-        log.info("INT8 top-1, QAT: %.4f", results["top1_int8_qat"])
+        results.add(top1_int8_qat=top1(int8, test_set))
+    compare_calibrations(job, model, train_set, indices, results)
+
+
+def fitting(job: Job, train_set: Dataset, test_set: Dataset, seconds: float) -> TrainConfig:
+    """The job's training with as many epochs as fit in ``seconds``; the first of two warms up."""
+    assert job.train is not None
+    trial = job.train.model_copy(update={"epochs": 2})
+    started = time.perf_counter()
+    _, history = train(lambda: network(job), train_set, test_set, trial)
+    left = seconds - (time.perf_counter() - started)
+    # The test images after each epoch come on top of its own seconds.
+    epochs = min(job.train.epochs, int(left / (1.15 * history.epochs[-1].seconds)))
+    return job.train.model_copy(update={"epochs": max(1, epochs)})
 
 
 def network(job: Job) -> nn.Module:
@@ -145,11 +180,11 @@ def calibrate(
 
 
 def compare_calibrations(
-    job: Job, model: nn.Module, dataset: Dataset, indices: Indices, results: dict[str, Any]
+    job: Job, model: nn.Module, dataset: Dataset, indices: Indices, results: Results
 ) -> None:
-    """Scales of the GPU against the CPU's, and images per second of each."""
+    """Scales of the GPU against the CPU's, images per second of each, and where the time goes."""
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    results["calibration"] = {}
+    entries: dict[str, Any] = {}
     for observer in ("minmax", "moving_average", "histogram"):
         tables = {}
         entry: dict[str, Any] = {}
@@ -158,15 +193,57 @@ def compare_calibrations(
             calibrate(job, model, dataset, indices[:64], device, observer)
             tables[device], rate = calibrate(job, model, dataset, indices, device, observer)
             entry[f"{device}_images_per_second"] = rate
+            entry[f"{device}_parts"] = calibration_parts(
+                job, model, dataset, indices, device, observer
+            )
         if len(devices) == 2:
             cpu, gpu = (tables[device].tensors for device in devices)
             assert cpu.keys() == gpu.keys()
             difference = [abs(gpu[name].scale / cpu[name].scale - 1) for name in cpu]
             entry["scales"] = len(difference)
+            # PyTorch's default multiplies in TF32 on the GPU; without it the rest is order of sums.
+            torch.backends.cudnn.allow_tf32 = False
+            exact = calibrate(job, model, dataset, indices, "cuda", observer)[0].tensors
+            torch.backends.cudnn.allow_tf32 = True
+            entry["max_relative_scale_difference_without_tf32"] = max(
+                abs(exact[name].scale / cpu[name].scale - 1) for name in cpu
+            )
             entry["max_relative_scale_difference"] = max(difference)
             entry["median_relative_scale_difference"] = float(np.median(difference))
-        results["calibration"][observer] = entry
-        log.info("calibration, %s: %s", observer, entry)
+        entries[observer] = entry
+        results.add(calibration=entries)
+
+
+@torch.inference_mode()
+def calibration_parts(
+    job: Job, model: nn.Module, dataset: Dataset, indices: Indices, device: str, observer: str
+) -> dict[str, float]:
+    """Milliseconds of each part of a calibration, images in memory and kernels loaded already."""
+    config = job.quantization.model_copy(update={"observer": observer})
+    parts: dict[str, float] = {}
+
+    def timed(name: str, work: Callable[[], T]) -> T:
+        started = time.perf_counter()
+        result = work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        parts[name] = 1000 * (time.perf_counter() - started)
+        return result
+
+    size = job.calibration.batch_size
+    batches = timed("normalise_ms", lambda: list(dataset.batches(size, indices)))
+    images = timed(
+        "copy_to_device_ms",
+        lambda: [torch.from_numpy(batch.images).to(device) for batch in batches],
+    )
+    prepared = timed("prepare_ms", lambda: prepare_for_calibration(model, config).to(device))
+    plain = copy.deepcopy(model).to(device)
+    for batch in images:
+        plain(batch)
+    timed("network_ms", lambda: [plain(batch) for batch in images])
+    timed("network_with_observers_ms", lambda: [prepared(batch) for batch in images])
+    timed("scales_ms", lambda: read_ranges(prepared))
+    return parts
 
 
 class TrainingFakeQuantize(FakeQuantize):
