@@ -12,6 +12,10 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
+from onnx_graphsurgeon.logger import G_LOGGER
+
+# graphsurgeon's remarks go to standard output, where --json prints a document.
+G_LOGGER.severity = G_LOGGER.ERROR
 
 
 def from_model(model: onnx.ModelProto) -> gs.Graph:

@@ -55,6 +55,8 @@ def write_model(model: onnx.ModelProto, file: Path) -> None:
     temporary = file.with_name(f".{file.name}.partial")
     try:
         if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
+            # The writer appends to a data file that is there already.
+            file.with_name(f"{file.name}.data").unlink(missing_ok=True)
             onnx.save(model, temporary, save_as_external_data=True, location=f"{file.name}.data")
         else:
             onnx.save(model, temporary)

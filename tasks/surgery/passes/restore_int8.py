@@ -15,7 +15,7 @@ _INT8, _UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
 class RestoreInt8:
     """Rules.
 
-    1. Exports of qint8 activations by PyTorch up to 2.12 write the network's first quantizer as
+    1. Exports of qint8 activations by older PyTorch (2.3.1 is one) write the first quantizer as
        int8 with zero-point 0 and all others as uint8 with zero-point 0, each behind a Cast: what
        was -5 becomes 0. Where that mark is found, uint8 with zero-point 0 is read as the int8 that
        the network computed.

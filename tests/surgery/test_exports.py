@@ -1,0 +1,188 @@
+"""Every way PyTorch exports a quantized network, and graphs that other quantizers made."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import torchvision
+from conftest import Export, qconfig, quantize_eagerly, to_onnx
+from onnx import numpy_helper
+from qdq_builder import Builder, named, sources
+from torch import nn
+from torch.ao.quantization import (
+    FakeQuantize,
+    MinMaxObserver,
+    MovingAverageMinMaxObserver,
+    QConfig,
+    QConfigMapping,
+    convert,
+    default_per_channel_weight_fake_quant,
+    prepare_qat,
+)
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+from schemas.surgery import SurgeryConfig
+from tasks.surgery.lint import lint
+from tasks.surgery.parity import prove
+from tasks.surgery.repair import repair
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def check(export: Export, target: Any = "tensorrt") -> onnx.ModelProto:
+    """Bit-equal where promised, settled after one run, nothing left for the lint."""
+    repaired, records = repair(export.model, target)
+    report = prove(
+        export.model, repaired, export.images, export.logits, target, SurgeryConfig(), records
+    )
+    assert report.gates[0].passed, report.gates[0].detail
+    assert report.parity[0].bit_equal
+    again, _ = repair(repaired, target)
+    assert again.SerializeToString() == repaired.SerializeToString()
+    assert lint(repaired, target).findings == ()
+    assert list(repaired.graph.input) == list(export.model.graph.input)
+    assert list(repaired.graph.output) == list(export.model.graph.output)
+    return repaired
+
+
+def eager(opset: int, *, dynamic: bool) -> Export:
+    torch.manual_seed(0)
+    images = torch.randn(4, 3, 32, 32)
+    network = torchvision.models.quantization.resnet18(weights=None, quantize=False)
+    network = quantize_eagerly(network, images)
+    with torch.no_grad():
+        logits = network(images).numpy()
+    return Export(to_onnx(network, images, opset=opset, dynamic=dynamic), images.numpy(), logits)
+
+
+@pytest.mark.parametrize(
+    ("opset", "dynamic"), [(13, True), (15, False), (18, True), (19, False), (20, True)]
+)
+def test_eager_exports_of_every_opset_with_open_and_fixed_batch(opset: int, dynamic: bool) -> None:
+    repaired = check(eager(opset, dynamic=dynamic))
+    batch = repaired.graph.input[0].type.tensor_type.shape.dim[0]
+    assert batch.dim_param == ("batch" if dynamic else "")
+
+
+class UNet(nn.Module):
+    """One level: a skip by Concat, and ConvTranspose on the way up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.MaxPool2d(2)
+        self.deep = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
+        self.out = nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        skip = self.down(x)
+        deep = self.up(self.deep(self.pool(skip)))
+        return self.out(torch.cat([deep, skip], 1))
+
+
+def fx(network: nn.Module, size: int) -> Export:
+    torch.manual_seed(0)
+    torch.backends.quantized.engine = "x86"
+    images = torch.randn(4, 3, size, size)
+    network.train()
+    with torch.no_grad():
+        network(images)
+    # PyTorch has no weights per channel for ConvTranspose.
+    whole = MinMaxObserver.with_args(
+        dtype=torch.qint8, qscheme=torch.per_tensor_symmetric, quant_min=-127, quant_max=127
+    )
+    mapping = QConfigMapping().set_global(qconfig())
+    mapping.set_object_type(
+        nn.ConvTranspose2d, QConfig(activation=qconfig().activation, weight=whole)
+    )
+    prepared = prepare_fx(network.eval(), mapping, (images,))
+    with torch.no_grad():
+        prepared(images)
+    network = convert_fx(prepared)
+    with torch.no_grad():
+        logits = network(images).numpy()
+    return Export(to_onnx(network, images), images.numpy(), logits)
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "openvino"])
+def test_an_fx_export_of_a_unet_with_conv_transpose_and_concat(target: str) -> None:
+    repaired = check(fx(UNet(), 16), target)
+    assert {"ConvTranspose", "Concat"} <= {node.op_type for node in repaired.graph.node}
+
+
+def test_an_fx_export_with_squeeze_and_excite_and_hard_swish() -> None:
+    check(fx(torchvision.models.mobilenet_v3_small(weights=None), 32))
+
+
+def test_a_qat_export_whose_zero_points_are_127() -> None:
+    torch.manual_seed(0)
+    torch.backends.quantized.engine = "x86"
+    network = torchvision.models.quantization.resnet18(weights=None, quantize=False).train()
+    network.fuse_model(is_qat=True)
+    network.qconfig = QConfig(  # type: ignore[assignment]
+        activation=FakeQuantize.with_args(
+            observer=MovingAverageMinMaxObserver,
+            quant_min=0,
+            quant_max=255,
+            dtype=torch.quint8,
+            qscheme=torch.per_tensor_symmetric,
+        ),
+        weight=default_per_channel_weight_fake_quant,
+    )
+    prepare_qat(network, inplace=True)
+    images = torch.randn(4, 3, 32, 32)
+    network(images)
+    network.eval()
+    convert(network, inplace=True)
+    with torch.no_grad():
+        logits = network(images).numpy()
+    model = to_onnx(network, images)
+    repaired = check(Export(model, images.numpy(), logits))
+    points = {
+        int(numpy_helper.to_array(x))
+        for x in repaired.graph.initializer
+        if x.name.endswith("zero_point") and not x.dims
+    }
+    assert points == {0}
+
+
+def modelopt_like() -> onnx.ModelProto:
+    """Float weights behind Q and DQ, convs float into Adds: what Model Optimizer and NNCF write."""
+    builder = Builder()
+
+    def conv(tensor: str, name: str) -> str:
+        weights = builder.constant(builder.random.uniform(-2, 2, (4, 4, 3, 3)).astype(np.float32))
+        scale = builder.constant(np.full(4, 0.02, np.float32))
+        zero = builder.constant(np.zeros(4, np.int8))
+        integers = builder.op("QuantizeLinear", weights, scale, zero, axis=0)
+        real = builder.op("DequantizeLinear", integers, scale, zero, axis=0)
+        bias = builder.constant(np.ones(4, np.float32))
+        return builder.op("Conv", tensor, real, bias, name=name, pads=[1, 1, 1, 1])
+
+    x = builder.pair(builder.op("Relu", conv(builder.pair("input", 0.05), "first")), 0.1)
+    added = builder.op("Add", conv(x, "main"), x, name="add")
+    return builder.model(conv(builder.pair(builder.op("Relu", added), 0.2), "last"))
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "openvino"])
+def test_what_other_quantizers_placed_well_stays_where_it_is(target: Any) -> None:
+    model = modelopt_like()
+    repaired, records = repair(model, target)
+    changed = {r.name for r in records if r.changed}
+    assert changed <= {"integer_weights", "unsigned_activations"}
+    assert sorted(sources(repaired, "add")) == sorted(sources(model, "add"))
+    values = {x.name: numpy_helper.to_array(x) for x in repaired.graph.initializer}
+    weights = next(
+        n for n in repaired.graph.node if n.output[0] == named(repaired, "main").input[1]
+    )
+    assert values[weights.input[0]].dtype == np.int8
