@@ -1,5 +1,6 @@
 """The command line."""
 
+import signal
 import sys
 
 import typer
@@ -38,6 +39,8 @@ app.command(name="doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command; a mistake of the user is one line on stderr and exit status 2."""
+    # A terminated run ends like an interrupted one, so that the Prefect server it started ends too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except InputError as error:
