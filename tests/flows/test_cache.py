@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prefect.client.orchestration import get_client
 
 import tasks.caching
 from schemas.artifact import ArtifactRef
@@ -130,3 +131,16 @@ def test_a_network_of_other_classes_is_refused(workshop: Workshop) -> None:
     job = small_job(model={"weights": None, "kwargs": {"num_classes": 7}}, train={"epochs": 1})
     with pytest.raises(InputError, match="7"):
         workshop.run(job)
+
+
+def test_a_run_shows_its_report_in_prefect(warm: Workshop) -> None:
+    warm.run(small_job())
+    with get_client(sync_client=True) as client:
+        found = client.request(
+            "POST",
+            "/artifacts/filter",
+            json={"artifacts": {"key": {"any_": ["report-small", "accuracy-small"]}}},
+        ).json()
+    shown = {artifact["key"]: str(artifact["data"]) for artifact in found}
+    assert shown["report-small"].startswith("# small: passed")
+    assert "openvino int8" in shown["accuracy-small"]
