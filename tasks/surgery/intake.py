@@ -11,8 +11,8 @@ from schemas.surgery import Precision
 from tasks.surgery.passes.half_rest import LEAST_OPSET
 
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
-PROTOBUF_LIMIT_BYTES = 2**31 - 1
 OLDEST_OPSET = 13
+PROTOBUF_LIMIT_BYTES = 2**31 - 1
 STAMP = "enginesmith.target"
 _STANDARD = ("", "ai.onnx")
 _FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
@@ -35,6 +35,13 @@ def read_model(file: Path) -> onnx.ModelProto:
     if not model.graph.node:
         raise InputError(f"{file} is not an ONNX model, or has no nodes: export it again")
     _check_external(model, file)
+    stored = _stored_bytes(model, file.parent)
+    if sum(stored.values()) > PROTOBUF_LIMIT_BYTES:
+        name = max(stored, key=lambda key: stored[key])
+        raise InputError(
+            f"{file} holds {sum(stored.values()) / 1e9:.1f} GB, most of it in tensor {name!r}: "
+            "graphs beyond protobuf's 2 GB cannot be rewritten; split the network"
+        )
     try:
         onnx.load_external_data_for_model(model, str(file.parent))
     except Exception as error:
@@ -42,24 +49,18 @@ def read_model(file: Path) -> onnx.ModelProto:
             f"{file}: its external data cannot be read ({_first_line(error)}): "
             "keep the data files beside it"
         ) from error
-    if model.ByteSize() <= PROTOBUF_LIMIT_BYTES:
-        try:
-            onnx.checker.check_model(model)
-        except onnx.checker.ValidationError as error:
-            raise InputError(f"{file} is not valid ONNX: {_first_line(error)}") from error
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"{file} is not valid ONNX: {_first_line(error)}") from error
     return model
 
 
 def write_model(model: onnx.ModelProto, file: Path) -> None:
-    """Write a model whole or not at all; weights go beside it where protobuf cannot hold them."""
+    """Write a model whole or not at all."""
     temporary = file.with_name(f".{file.name}.partial")
     try:
-        if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
-            # The writer appends to a data file that is there already.
-            file.with_name(f"{file.name}.data").unlink(missing_ok=True)
-            onnx.save(model, temporary, save_as_external_data=True, location=f"{file.name}.data")
-        else:
-            onnx.save(model, temporary)
+        temporary.write_bytes(model.SerializeToString())
         temporary.replace(file)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -112,9 +113,6 @@ def _admit_node(node: onnx.NodeProto, name: str) -> None:
 
 def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that says the shape and type of every tensor where they can be inferred."""
-    if model.ByteSize() > PROTOBUF_LIMIT_BYTES:
-        # Inference would have to serialize it; the passes do without shapes.
-        return model
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
@@ -155,6 +153,17 @@ def _check_external(model: onnx.ModelProto, file: Path) -> None:
                 f"{file}: tensor {name!r} has its data in {location!r}, which is missing: "
                 "keep the data files beside it"
             )
+
+
+def _stored_bytes(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
+    """Bytes of each tensor with external data, by name."""
+    found = {}
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            entries = {x.key: x.value for x in tensor.external_data}
+            whole = (folder / entries["location"]).stat().st_size
+            found[tensor.name] = int(entries.get("length", whole))
+    return found
 
 
 def _locations(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:

@@ -21,11 +21,6 @@ class ReferenceSession:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if model.ByteSize() > 2**31 - 1:
-            raise InputError(
-                "the graph is beyond protobuf's 2 GB, where ONNX Runtime takes none from memory, "
-                "so that parity cannot be measured: run with --no-parity"
-            )
         if extra_outputs:
             watched = onnx.ModelProto()
             watched.CopyFrom(model)

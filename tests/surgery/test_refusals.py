@@ -182,3 +182,16 @@ def test_external_data_outside_the_folder(tmp_path: Path) -> None:
                 entry.value = "../network.data"
     file.write_bytes(model.SerializeToString())
     assert "outside the model's folder" in reading(file)
+
+
+def test_a_model_beyond_2_gb_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = external(tmp_path)
+    model = onnx.load(file, load_external_data=False)
+    weights = max(model.graph.initializer, key=lambda x: int(np.prod(x.dims)))
+    for entry in weights.external_data:
+        if entry.key == "length":
+            entry.value = str(3 * 10**9)
+    file.write_bytes(model.SerializeToString())
+    message = reading(file)
+    assert "3.0 GB" in message
+    assert weights.name in message
