@@ -10,8 +10,9 @@ blocks: 15 calls unmeasured and 60 measured of one, then of the next, round afte
 are medians over rounds, and the median over rounds of ours to each.
 
 Weights are random: nothing here is about accuracy. Exit status 1 where a bound does not hold:
-at most Model Optimizer's kernels, no float convolution, no conv edge of a residual Add cut,
-OpenVINO latency at most 1.00 of NNCF's and a speed-up over float of 3.4.
+at most Model Optimizer's kernels, no float convolution, no conv edge of a residual Add cut; for
+ResNet-18 also OpenVINO latency at most 1.00 of NNCF's and a speed-up over float of 3.4. Run it on a
+machine that does nothing else.
 """
 
 import argparse
@@ -34,6 +35,7 @@ PEERS = {
     "nncf": ("nncf>=3.1,<4", "onnx", "onnxruntime", "openvino"),
     "modelopt": ("nvidia-modelopt[onnx]==0.47",),
 }
+BOUND_IN_TIME = "resnet18"
 MOST_NNCF_RATIO = 1.00
 LEAST_SPEEDUP = 3.4
 
@@ -199,6 +201,8 @@ def complaints(row: dict[str, Any]) -> list[str]:
         found.append(f"{where}: {ours['float_convs']} convolutions in float")
     if not ours["cut_edges"].startswith("0 "):
         found.append(f"{where}: {ours['cut_edges']} residual Adds cut")
+    if row["network"] != BOUND_IN_TIME:
+        return found
     if latency["nncf"]["ours_over_it"] > MOST_NNCF_RATIO:
         found.append(f"{where}: {latency['nncf']['ours_over_it']:.3f} of NNCF's latency")
     if 1 / latency["float"]["ours_over_it"] < LEAST_SPEEDUP:
