@@ -44,6 +44,8 @@ def main() -> None:
     try:
         app()
     except InputError as error:
+        if "--debug" in sys.argv:
+            raise
         typer.echo(f"enginesmith: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:

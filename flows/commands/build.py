@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows.commands.options import Json
+from flows.commands.output import log_to_stderr
 
 if TYPE_CHECKING:
     from schemas.base import Strict
@@ -51,7 +52,7 @@ def build(
     from tasks.engine.build import already_built, build_engine, check_target, precision_of
     from tasks.runtimes.plans import write_beside
 
-    _log_to_stderr()
+    log_to_stderr()
     config = parse_options(engine, options)
     check_target(plan)
     number = precision or precision_of(graph)
@@ -124,17 +125,6 @@ def _set(document: dict[str, Any], setting: str) -> None:
         document[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"--option {setting}: the value is not YAML: {error}") from error
-
-
-def _log_to_stderr() -> None:
-    import logging
-    import sys
-
-    log = logging.getLogger("enginesmith")
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler(sys.stderr))
-    log.setLevel(logging.INFO)
-    log.propagate = False
 
 
 def _summary(plan: Path, manifest: "Manifest", kernels: int, *, reused: bool) -> str:

@@ -1,11 +1,11 @@
 """What every command that runs a flow does first."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.commands.output import log_to_stderr
 from flows.environment import configure
 from flows.jobfile import load_job
 from flows.preflight import check
@@ -32,15 +32,6 @@ def start(job_file: Path, overrides: Sequence[str], artifacts: Path, debug: bool
     check(job)
     store = Store(artifacts)
     configure(store.root, debug=debug)
-    _log_to_stderr()
+    log_to_stderr()
     logging.getLogger("enginesmith").info("%s: starting Prefect", job.name)
     return Session(job, store)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("enginesmith")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False

@@ -3,24 +3,15 @@
 import ast
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import tasks
+from flows.build import Stage
 
 TASKS = Path(tasks.__file__).parent
 SHARED = {"artifacts", "models", "datasets", "runtimes"}
-STAGES = [
-    "train",
-    "calibrate",
-    "convert",
-    "export",
-    "surgery",
-    "engine",
-    "evaluate",
-    "profiling",
-    "report",
-]
 
 
 def rooms_imported_by(folder: str) -> set[str]:
@@ -44,6 +35,6 @@ def rooms_declared_by(stage: str) -> set[str]:
     return declared
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", get_args(Stage))
 def test_a_stage_declares_the_rooms_that_it_imports(stage: str) -> None:
     assert rooms_imported_by(stage) <= rooms_declared_by(stage)
