@@ -177,3 +177,26 @@ def test_unsigned_activations_fit_int8_for_tensorrt_without_clipping() -> None:
     for scale, zero_point in grids:
         assert zero_point.dtype == np.int8
         assert scale == pytest.approx(0.02 * 255 / 127)
+
+
+def test_on_tensorrt_a_small_classifier_behind_global_pooling_is_float(resnet18: Any) -> None:
+    graph = repaired(resnet18.model)
+    gemm = next(node for node in graph.graph.node if node.op_type == "Gemm")
+    assert sources(graph, gemm.name) == ["Flatten"]
+    weights = next(x for x in graph.graph.initializer if x.name == gemm.input[1])
+    assert weights.data_type == onnx.TensorProto.FLOAT
+    others = repaired(resnet18.model, "openvino")
+    assert "DequantizeLinear" in sources(others, gemm.name)
+
+
+def test_weights_behind_a_transpose_are_stored_turned() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.1)
+    weights = builder.op("Transpose", builder.weights(6, 8), perm=[1, 0], name="turn")
+    product = builder.op("MatMul", x, weights, name="product")
+    model = builder.model(product)
+    images = np.random.default_rng(0).normal(size=(2, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model)
+    assert sources(graph, "product") == ["DequantizeLinear", "DequantizeLinear"]
+    before, after = (ReferenceSession(m).logits(images) for m in (model, graph))
+    assert np.array_equal(before, after)

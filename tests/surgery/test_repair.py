@@ -55,7 +55,7 @@ def test_biases_of_convs_and_the_gemm_are_float32_initializers(resnet18: Any) ->
 
 
 def test_weights_are_int8_per_channel_behind_a_dequantizer(resnet18: Any) -> None:
-    repaired, _ = repair(resnet18.model, "tensorrt")
+    repaired, _ = repair(resnet18.model, "openvino")
     values = arrays(repaired)
     makers = {node.output[0]: node for node in repaired.graph.node}
     for node in repaired.graph.node:
