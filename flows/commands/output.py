@@ -5,7 +5,7 @@ import sys
 
 
 def log_to_stderr() -> None:
-    """Print what stages log as plain lines on stderr; Prefect's own root handlers stay out of it."""
+    """Print what stages log as plain lines on stderr, once, apart from Prefect's own log."""
     log = logging.getLogger("enginesmith")
     log.setLevel(logging.INFO)
     log.propagate = False
