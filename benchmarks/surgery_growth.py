@@ -2,7 +2,8 @@
 
     python benchmarks/surgery_growth.py --plot growth.svg
 
-Parity is not part of it. Processor seconds, so that other work counts little. Networks are torchvision's ResNets at 32x32, quantized by PyTorch.
+Parity is not part of it. Processor seconds, so that other work counts little.
+Networks are torchvision's ResNets at 32x32, quantized by PyTorch.
 """
 
 import argparse

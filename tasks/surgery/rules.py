@@ -1,27 +1,18 @@
 """The lint's rules: 1xx is refused or silently run in float, 2xx costs speed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from schemas.base import Target
-from tasks.surgery.graph import is_constant, producer
-from tasks.surgery.integers import cast_type, integer_type
+from tasks.surgery import rule_checks as checks
 from tasks.surgery.passes.align_concat import unaligned_inputs
-from tasks.surgery.passes.cancel_pairs import undone_by
-from tasks.surgery.passes.drop_unused import moved_integers, unused_pairs
-from tasks.surgery.passes.float_bias import is_integer_bias
+from tasks.surgery.passes.drop_unused import unused_pairs
 from tasks.surgery.passes.float_epilogue import cutting_quantizer
-from tasks.surgery.passes.merge_equal import equal_pairs
-from tasks.surgery.passes.narrow_weights import reaches_lowest
 from tasks.surgery.passes.residual_add import cut_adds
-from tasks.surgery.passes.unsigned_activations import Signs
-from tasks.surgery.quantizers import WEIGHTED, grid_of, has_grid, is_constant_dq, is_dq, is_q
 
-Found = Iterator[tuple[str, str]]
 TENSORRT: tuple[Target, ...] = ("tensorrt", "tensorrt_rtx")
 COMPILERS: tuple[Target, ...] = (*TENSORRT, "openvino")
 ALL: tuple[Target, ...] = (*COMPILERS, "onnxruntime")
@@ -37,123 +28,7 @@ class Rule:
     targets: tuple[Target, ...]
     says: str
     fix: str
-    find: Callable[[gs.Graph], Found]
-
-
-def _quantizers(graph: gs.Graph) -> Iterator[gs.Node]:
-    return (node for node in graph.nodes if is_q(node) or is_dq(node))
-
-
-def _casts(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        if node.op == "Cast" and not node.domain and not is_constant(node.inputs[0]):
-            found = integer_type(node.inputs[0])
-            if found is not None and cast_type(node).kind in "iu":
-                yield node.name, f"{found} to {cast_type(node)}"
-
-
-def _computed(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if not has_grid(node):
-            yield node.name, ""
-
-
-def _zero_points(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if has_grid(node) and grid_of(node).zero_point.any():
-            yield node.name, f"zero-point {int(grid_of(node).zero_point.ravel()[0])}"
-
-
-def _unsigned(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if has_grid(node) and grid_of(node).dtype == np.uint8:
-            yield node.name, ""
-
-
-def _clipping_unsigned(graph: gs.Graph) -> Found:
-    signs = Signs()
-    for node in graph.nodes:
-        if is_q(node) and has_grid(node) and not is_constant(node.inputs[0]):
-            grid = grid_of(node)
-            if grid.dtype != np.uint8 or grid.zero_point.any():
-                continue
-            maker = producer(node.inputs[0])
-            if (
-                maker is not None
-                and maker.op in WEIGHTED
-                and not signs.never_negative(node.inputs[0])
-            ):
-                yield node.name, f"behind {maker.op} node {maker.name!r}"
-
-
-def _vector_scales(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if has_grid(node):
-            grid = grid_of(node)
-            if grid.per_tensor and grid.scale.ndim:
-                yield node.name, f"shape {grid.scale.shape}"
-
-
-def _per_channel_activations(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if has_grid(node) and not grid_of(node).per_tensor and not is_constant(node.inputs[0]):
-            source = producer(node.inputs[0])
-            if is_q(source) and is_constant(source.inputs[0]):  # type: ignore[union-attr]
-                continue
-            yield node.name, f"{grid_of(node).scale.size} scales along axis {grid_of(node).axis}"
-
-
-def _integer_biases(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        if is_integer_bias(node):
-            yield node.name, str(node.inputs[0].values.dtype)
-
-
-def _doubles(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        for tensor in node.inputs:
-            if is_constant(tensor) and tensor.dtype == np.float64:
-                yield node.name, f"initializer {tensor.name!r}"
-
-
-def _other_types(graph: gs.Graph) -> Found:
-    for node in _quantizers(graph):
-        if not has_grid(node):
-            continue
-        dtype = grid_of(node).dtype
-        if dtype not in (np.int8, np.uint8, np.int32) or grid_of(node).block_size:
-            yield node.name, f"{dtype}, blocks of {grid_of(node).block_size}"
-
-
-def _half_quantized(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        if node.op in WEIGHTED and not node.domain:
-            kinds = [moved_integers(producer(tensor)) for tensor in node.inputs[:2]]
-            weights = producer(node.inputs[1])
-            if kinds[0] != kinds[1] and (kinds[0] or is_constant_dq(weights)):
-                which = "weights" if kinds[0] else "input"
-                yield (
-                    node.name,
-                    f"its {which} are float" if which == "weights" else "its input is float",
-                )
-
-
-def _wide_weights(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        if reaches_lowest(node):
-            yield node.name, ""
-
-
-def _redundant(graph: gs.Graph) -> Found:
-    for node in graph.nodes:
-        source = undone_by(node)
-        if source is not None:
-            yield node.name, f"undoes {source.name!r}"
-
-
-def _duplicates(graph: gs.Graph) -> Found:
-    for first, other in equal_pairs(graph, is_q):
-        yield other.name, f"same as {first.name!r}"
+    find: Callable[[gs.Graph], checks.Found]
 
 
 RULES: tuple[Rule, ...] = (
@@ -164,7 +39,7 @@ RULES: tuple[Rule, ...] = (
         ALL,
         "a Cast stands between a quantizer and its readers",
         "drop it: the integers already have the type that DequantizeLinear reads",
-        _casts,
+        checks.casts,
     ),
     Rule(
         "QDQ102",
@@ -173,7 +48,7 @@ RULES: tuple[Rule, ...] = (
         ALL,
         "scale or zero-point is computed while the network runs",
         "quantize with calibrated, constant scales",
-        _computed,
+        checks.computed,
     ),
     Rule(
         "QDQ103",
@@ -182,7 +57,7 @@ RULES: tuple[Rule, ...] = (
         TENSORRT,
         "the zero-point is not 0",
         "calibrate symmetrically; uint8 with zero-point 128 is int8 with 0",
-        _zero_points,
+        checks.zero_points,
     ),
     Rule(
         "QDQ104",
@@ -191,7 +66,7 @@ RULES: tuple[Rule, ...] = (
         TENSORRT,
         "the integers are uint8",
         "use int8 with zero-point 0",
-        _unsigned,
+        checks.unsigned,
     ),
     Rule(
         "QDQ105",
@@ -200,7 +75,7 @@ RULES: tuple[Rule, ...] = (
         ALL,
         "a tensor with one scale has it as a vector, which means per channel",
         "make scale and zero-point scalars of shape ()",
-        _vector_scales,
+        checks.vector_scales,
     ),
     Rule(
         "QDQ106",
@@ -209,7 +84,7 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "an activation has a scale per channel",
         "quantize activations per tensor",
-        _per_channel_activations,
+        checks.per_channel_activations,
     ),
     Rule(
         "QDQ107",
@@ -218,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "a bias is stored as integers behind a DequantizeLinear",
         "store it as a float32 initializer",
-        _integer_biases,
+        checks.integer_biases,
     ),
     Rule(
         "QDQ108",
@@ -227,7 +102,7 @@ RULES: tuple[Rule, ...] = (
         ALL,
         "an initializer is float64",
         "store it as float32",
-        _doubles,
+        checks.doubles,
     ),
     Rule(
         "QDQ109",
@@ -236,7 +111,7 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "the integers are neither int8 nor uint8, or scaled in blocks",
         "quantize to int8",
-        _other_types,
+        checks.other_types,
     ),
     Rule(
         "QDQ110",
@@ -245,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         ALL,
         "an unsigned quantizer cuts off negative values",
         "use int8 with zero-point 0",
-        _clipping_unsigned,
+        checks.clipping_unsigned,
     ),
     Rule(
         "QDQ201",
@@ -263,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "a quantizer undoes the one ahead of it",
         "drop both",
-        _redundant,
+        checks.redundant,
     ),
     Rule(
         "QDQ203",
@@ -290,7 +165,7 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "a tensor is quantized twice on one grid",
         "share one quantizer",
-        _duplicates,
+        checks.duplicates,
     ),
     Rule(
         "QDQ206",
@@ -308,7 +183,7 @@ RULES: tuple[Rule, ...] = (
         TENSORRT,
         "weights use -128, outside TensorRT's symmetric range",
         "quantize weights to -127..127",
-        _wide_weights,
+        checks.wide_weights,
     ),
     Rule(
         "QDQ208",
@@ -317,6 +192,6 @@ RULES: tuple[Rule, ...] = (
         COMPILERS,
         "only one factor of a product is quantized, so that it computes in float",
         "quantize both, or neither",
-        _half_quantized,
+        checks.half_quantized,
     ),
 )
