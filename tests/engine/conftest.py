@@ -1,13 +1,10 @@
 """Graphs that real compilers get, made by the runtimes' own test code."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "runtimes"))
-
-from qdq_graphs import export, quantize
+from tests.runtimes.qdq_graphs import export, quantize
 
 
 @pytest.fixture(scope="session")

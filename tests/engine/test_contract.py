@@ -5,7 +5,6 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from qdq_graphs import quantize
 
 from schemas.base import Gate
 from schemas.engine import FusionContract, OpenVinoConfig, TensorRtRtxConfig
@@ -13,6 +12,7 @@ from tasks.engine.build import build_engine
 from tasks.engine.contract import check_contract, standalone_adds
 from tasks.runtimes.onnx_names import OnnxNames
 from tasks.runtimes.trt import inspector
+from tests.runtimes.qdq_graphs import quantize
 
 FIXTURES = Path(__file__).parent / "fixtures"
 STRICT = FusionContract(convs_int8="all", float_convs=(), standalone_adds=0)

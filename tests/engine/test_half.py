@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from qdq_graphs import export
 
 from schemas.engine import TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.engine.build import build_engine, precision_of
 from tasks.engine.half import to_half
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
+from tests.runtimes.qdq_graphs import export
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])

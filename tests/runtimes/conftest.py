@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from qdq_graphs import export, quantize
+
+from tests.runtimes.qdq_graphs import export, quantize
 
 FAKES = Path(__file__).parent / "fakes"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from qdq_graphs import export, quantize
 
 from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoRuntime
+from tests.runtimes.qdq_graphs import export, quantize
 
 RUNTIME = OpenVinoRuntime()
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import onnx
 import pytest
-from qdq_graphs import export, quantize
 
 from schemas.engine import ShapeRange, TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.runtimes.gpu import find_gpu
 from tasks.runtimes.tensorrt_rtx import TensorRtRtxRuntime
 from tasks.runtimes.trt.engine import load
+from tests.runtimes.qdq_graphs import export, quantize
 
 RUNTIME = TensorRtRtxRuntime()
 

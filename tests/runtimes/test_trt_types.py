@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mended_stubs import write_stubs
+
+from tests.runtimes.mended_stubs import write_stubs
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tasks" / "runtimes" / "trt"

@@ -8,12 +8,12 @@ import onnx
 import pytest
 import typer
 from PIL import Image
-from qdq_builder import Builder
 from typer.testing import CliRunner
 
 from flows.commands.diff import diff
 from flows.commands.lint import lint
 from flows.commands.surgery import surgery
+from tests.surgery.qdq_builder import Builder
 
 app = typer.Typer()
 for command in (surgery, lint, diff):

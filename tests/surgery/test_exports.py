@@ -9,9 +9,7 @@ import onnx
 import pytest
 import torch
 import torchvision
-from conftest import Export, qconfig, quantize_eagerly, to_onnx
 from onnx import numpy_helper
-from qdq_builder import Builder, named, sources
 from torch import nn
 from torch.ao.quantization import (
     FakeQuantize,
@@ -29,6 +27,8 @@ from schemas.surgery import SurgeryConfig
 from tasks.surgery.lint import lint
 from tasks.surgery.parity import prove
 from tasks.surgery.repair import repair
+from tests.surgery.conftest import Export, qconfig, quantize_eagerly, to_onnx
+from tests.surgery.qdq_builder import Builder, named, sources
 
 
 @pytest.fixture(autouse=True)

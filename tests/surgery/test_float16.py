@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from qdq_builder import Builder, makers
 
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder, makers
 
 
 def repaired(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from qdq_builder import Builder
 
 from schemas.base import Target
 from tasks.surgery.lint import lint
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder
 
 
 def codes(model: onnx.ModelProto, target: Target = "tensorrt") -> Counter[str]:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from qdq_builder import Builder, makers, named, sources
 
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder, makers, named, sources
 
 
 def repaired(model: onnx.ModelProto, target: Any = "tensorrt") -> onnx.ModelProto:

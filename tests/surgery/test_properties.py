@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from qdq_builder import Builder
 
 from schemas.surgery import SurgeryConfig
 from tasks.surgery.lint import lint
 from tasks.surgery.parity import prove
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder
 
 STEPS = ("conv", "relu", "maxpool", "add", "concat", "transpose", "gate", "branch", "bare")
 

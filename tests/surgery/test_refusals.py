@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from qdq_builder import Builder
 
 from schemas.errors import InputError
 from tasks.surgery.intake import read_model
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder
 
 
 def network(builder: Builder) -> onnx.ModelProto:
