@@ -200,3 +200,21 @@ def test_weights_behind_a_transpose_are_stored_turned() -> None:
     assert sources(graph, "product") == ["DequantizeLinear", "DequantizeLinear"]
     before, after = (ReferenceSession(m).logits(images) for m in (model, graph))
     assert np.array_equal(before, after)
+
+
+def test_a_relu_joined_with_signed_values_stays_int8_and_a_second_run_leaves_it() -> None:
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    positive = builder.pair(builder.op("Relu", x), 0.05)
+    joined = builder.pair(builder.op("Concat", positive, x, axis=1), 0.05)
+    raw = builder.model(builder.pair(builder.conv(joined, 8, 4), 0.05))
+    repaired, _ = repair(raw, "openvino")
+    _, second = repair(repaired, "openvino")
+    assert [record.name for record in second if record.changed] == []
+    zero_points = {
+        onnx.numpy_helper.to_array(tensor).dtype.name
+        for tensor in repaired.graph.initializer
+        for node in repaired.graph.node
+        if node.op_type == "QuantizeLinear" and tensor.name == node.input[2]
+    }
+    assert zero_points == {"int8"}

@@ -58,6 +58,15 @@ def unaligned_inputs(graph: gs.Graph) -> list[tuple[gs.Node, str]]:
     ]
 
 
+def aligned_concat(graph: gs.Graph, dequantize: gs.Node) -> gs.Node | None:
+    """The Concat that a dequantizer alone serves and is on the grid of; None where none."""
+    tensor = dequantize.outputs[0]
+    for reader in tensor.outputs:
+        if _grid_behind(graph, reader) is not None and _pair(graph, reader, tensor) is not None:
+            return reader
+    return None
+
+
 def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
     if node.op != "Concat" or node.domain or is_output(graph, node.outputs[0]):
         return None

@@ -7,6 +7,7 @@ from tasks.surgery.contract import Changes
 from tasks.surgery.graph import Names, is_constant
 from tasks.surgery.integer_groups import IntegerGroup
 from tasks.surgery.integers import MOVES_VALUES
+from tasks.surgery.passes.align_concat import aligned_concat
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax"})
@@ -22,7 +23,8 @@ class UnsignedActivations:
        moves, adds or joins only such.
     2. Same steps; what int8 would clip above 127 steps is kept up to 255.
     3. Quantizers that share integers change together or not at all.
-    4. Weights stay int8.
+    4. What a Concat joins stays on one grid with it: int8 where anything joined can be negative.
+    5. Weights stay int8.
     """
 
     name = "unsigned_activations"
@@ -44,6 +46,9 @@ class UnsignedActivations:
             if group.obstacle is not None:
                 changes.skip(node.name, group.obstacle)
                 continue
+            if any(_joins_negative(graph, member, signs) for member in group.quantizers):
+                changes.skip(node.name, "joined with values that can be negative")
+                continue
             group.retype(np.dtype(np.uint8), 0, names)
             changes.changed.extend(member.name for member in group.quantizers)
         return changes
@@ -64,6 +69,11 @@ def _may_turn(node: gs.Node, signs: "Signs") -> bool:
         grid = grid_of(node)
         return grid.dtype == np.int8 and grid.per_tensor and not grid.zero_point.any()
     return _is_signed(node) and signs.never_negative(node.inputs[0])
+
+
+def _joins_negative(graph: gs.Graph, node: gs.Node, signs: "Signs") -> bool:
+    concat = aligned_concat(graph, node) if is_dq(node) else None
+    return concat is not None and not signs.never_negative(concat.outputs[0])
 
 
 class Signs:
