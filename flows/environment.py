@@ -26,5 +26,11 @@ def configure(artifacts: Path, *, debug: bool = False) -> None:
         "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING" if debug else "CRITICAL",
     }
+    if "PREFECT_API_URL" not in os.environ:
+        # Prefect then starts a server for this run alone: what only a lasting one needs costs time.
+        defaults |= {
+            "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+            "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
