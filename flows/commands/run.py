@@ -32,13 +32,16 @@ def run(
         enginesmith run jobs/quickstart.yaml --set calibration.images=1024 --refresh profiling
     """
     from flows.commands.session import start
+    from flows.server import one_run_server
 
     session = start(job, overrides, artifacts, debug)
 
-    from flows.build import build, check_stages
+    with one_run_server() as ready:
+        from flows.build import build, check_stages
 
-    stages = check_stages(refresh)
-    result = build(session.job, stages)
+        stages = check_stages(refresh)
+        ready()
+        result = build(session.job, stages)
 
     from flows.commands.summary import print_json, print_summary
 

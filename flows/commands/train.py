@@ -28,12 +28,15 @@ def train(
         enginesmith train jobs/quickstart.yaml -o checkpoints/resnet20.safetensors
     """
     from flows.commands.session import start
+    from flows.server import one_run_server
 
     session = start(job, overrides, artifacts, debug)
 
-    from flows.build import train_only
+    with one_run_server() as ready:
+        from flows.build import train_only
 
-    result = train_only(session.job)
+        ready()
+        result = train_only(session.job)
     weights = session.store.open(result.weights)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
