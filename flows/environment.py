@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from flows.server import has_server
 from tasks.artifacts.store import ARTIFACTS_VARIABLE
 
 
@@ -26,7 +27,7 @@ def configure(artifacts: Path, *, debug: bool = False) -> None:
         "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING" if debug else "CRITICAL",
     }
-    if "PREFECT_API_URL" not in os.environ:
+    if not has_server():
         # Prefect then starts a server for this run alone: what only a lasting one needs costs time.
         defaults |= {
             "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",

@@ -34,7 +34,7 @@ def one_run_server() -> Iterator[Callable[[], None]]:
 
     Enter this before Prefect is imported. The server ends with the context.
     """
-    if _has_server():
+    if has_server():
         yield lambda: None
         return
     with socket.socket() as probe:
@@ -60,7 +60,7 @@ def one_run_server() -> Iterator[Callable[[], None]]:
         server.wait()
 
 
-def _has_server() -> bool:
+def has_server() -> bool:
     """Whether the environment or a Prefect profile names an API; in doubt Prefect decides."""
     if "PREFECT_API_URL" in os.environ:
         return True
