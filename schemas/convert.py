@@ -9,15 +9,52 @@ from schemas.base import Strict
 
 Observer = Literal["minmax", "moving_average", "histogram"]
 
+QuantizedMode = Literal["eager", "fx", "pt2e"]
+"""The interfaces of PyTorch that a network can be quantized through."""
+
+LayerPolicy = Literal["int8", "float"]
+
 
 class QuantizationConfig(Strict):
     """Post-training quantization; weights per channel, activations per tensor, both symmetric."""
 
-    mode: Literal["eager"] = Field(
-        default="eager", description="eager: the network has QuantStubs and fuse_model already"
+    mode: Literal["auto", QuantizedMode] = Field(
+        default="auto",
+        description="eager: stubs and integer modules, placed automatically in a network that has "
+        "none; fx: PyTorch's FX graph mode; pt2e: PyTorch 2 Export; auto: eager where it can "
+        "prepare and export the network, else pt2e",
     )
     observer: Observer = Field(
         default="histogram", description="how an activation's range follows from what it saw"
+    )
+    observers: dict[str, Observer] = Field(
+        default={},
+        description="another observer for the outputs of some modules, by module-name pattern; "
+        "the first that fits counts",
+    )
+    include: tuple[str, ...] = Field(
+        default=(),
+        description="module-name patterns (* stands for anything): quantize only these and what "
+        "is inside them; left out: everything",
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description="module-name patterns: leave these and what is inside them in float; counts "
+        "before include",
+    )
+    include_types: tuple[str, ...] = Field(
+        default=(),
+        description="class names of modules, such as Conv2d: of those with weights quantize only "
+        "these; left out: all",
+    )
+    exclude_types: tuple[str, ...] = Field(
+        default=(), description="class names of modules to leave in float, such as Linear"
+    )
+    first_layer: LayerPolicy = Field(
+        default="int8", description="the first convolution or linear layer"
+    )
+    last_layer: LayerPolicy = Field(
+        default="int8", description="the last convolution or linear layer"
     )
     kernels: Literal["x86", "fbgemm", "onednn", "qnnpack"] = Field(
         default="x86",
@@ -26,12 +63,14 @@ class QuantizationConfig(Strict):
 
 
 class QuantizedModule(Strict):
-    """What became of one leaf module."""
+    """What became of one leaf module of the network, or of one operation between modules."""
 
     name: str
-    kind: str = Field(description="the class that computes it now")
+    kind: str = Field(description="its class in the network, or the operation, such as 'add'")
+    became: str = Field(default="", description="what computes it in the INT8 network")
     quantized: bool
     scale: float | None = Field(default=None, description="of its output; None: it has no observer")
+    why: str = Field(default="", description="why it is quantized or not, in words")
 
 
 class ConvertSummary(Strict):
