@@ -42,6 +42,11 @@ class Accuracy(Strict):
     flips_to_right: int
     logit_rmse: float = Field(description="root mean square difference to the FP32 logits")
     drop_points: float = Field(description="top-1 lost against FP32, in percentage points")
+    drop_low: float = Field(description="lower end of the drop's 95 % interval, in points")
+    drop_high: float = Field(description="upper end")
+    p_value: float = Field(
+        description="how probable flips at least as one-sided are if nothing was lost (McNemar)"
+    )
 
 
 class EvaluationReport(Strict):

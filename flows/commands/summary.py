@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from schemas.evaluate import Accuracy
 from schemas.profiling import Speedup
 from schemas.report import ReportResult, RunReport
 from tasks.artifacts.store import Store
@@ -13,6 +14,10 @@ from tasks.report.layout import run_folder
 def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # noqa: ARG001
     """The whole report as one JSON document."""
     typer.echo(store.open(result.json_report).read_text(encoding="utf-8"))
+
+
+def _interval(accuracy: Accuracy) -> str:
+    return f"{accuracy.drop_low:+.2f} to {accuracy.drop_high:+.2f}"
 
 
 def _threads(speed: Speedup) -> str:
@@ -27,9 +32,13 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
 
     report = store.load(result.json_report, RunReport)
     console = Console()
-    accuracy = Table("network", "top-1", "points lost", "flips", box=None, pad_edge=False)
+    accuracy = Table(
+        "network", "top-1", "points lost", "95 % interval", "flips", box=None, pad_edge=False
+    )
     for a in report.accuracies:
-        accuracy.add_row(a.name, f"{a.top1:.4f}", f"{a.drop_points:+.2f}", f"{a.flips}")
+        accuracy.add_row(
+            a.name, f"{a.top1:.4f}", f"{a.drop_points:+.2f}", _interval(a), f"{a.flips}"
+        )
     console.print(accuracy)
     console.print()
     engines = Table(

@@ -64,12 +64,13 @@ def predict_int8(
 ) -> Logits:
     """Answers of the INT8 network in torch's own quantized kernels."""
     from tasks.artifacts.store import current_store
-    from tasks.models.eager import load_int8
     from tasks.models.float32 import load_float32
+    from tasks.models.int8 import load_int8
     from tasks.runtimes.torch import TorchSession
 
     store = current_store()
-    network = load_int8(load_float32(model, store), quantization, store.open(int8_state))
+    float32 = load_float32(model, store)
+    network, _ = load_int8(float32, quantization, store.open(int8_state), data.input_shape)
     return _answers("torch int8", TorchSession(network), data, images, batch_size)
 
 

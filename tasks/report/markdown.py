@@ -32,14 +32,17 @@ def _accuracy(report: RunReport) -> str:
             f"{a.top1:.4f}",
             "" if a.top5 is None else f"{a.top5:.4f}",
             f"{a.drop_points:+.2f}",
+            f"{a.drop_low:+.2f} to {a.drop_high:+.2f}",
+            f"{a.p_value:.2g}",
             f"{a.flips} ({a.flips_to_wrong} to wrong, {a.flips_to_right} to right)",
             f"{a.logit_rmse:.4f}",
         )
         for a in report.accuracies
     ]
-    header = ("network", "top-1", "top-5", "points lost", "flips against FP32", "logit RMSE")
+    header = ("network", "top-1", "top-5", "points lost", "95 % interval", "McNemar p")
+    header_of_flips = ("flips against FP32", "logit RMSE")
     images = report.accuracies[0].images
-    return f"## Accuracy, {images:,} test images\n\n" + table(header, rows)
+    return f"## Accuracy, {images:,} test images\n\n" + table((*header, *header_of_flips), rows)
 
 
 def _latency(report: RunReport) -> str:
