@@ -1,0 +1,1 @@
+"""From a run that passed to something a server can load."""
