@@ -90,14 +90,16 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     data = run(dataset, job.data)
     net = run(network, job.model)
     model = ModelRef(**dict(net), weights=_weights(run, job, net, data))
-    table = run(calibrate, model, data, job.calibration, job.quantization).table
-    int8 = run(convert, model, table, job.quantization).state
-    exported = run(export, model, int8, job.quantization, data, job.calibration, job.export)
+    calibrated = run(calibrate, model, data, job.calibration, job.quantization)
+    # What "auto" came to is settled once, for all the stages that follow.
+    quantization = job.quantization.model_copy(update={"mode": calibrated.mode})
+    int8 = run(convert, model, calibrated.table, quantization, data).state
+    exported = run(export, model, int8, quantization, data, job.calibration, job.export)
 
     accuracy = job.accuracy
     measured_on = (data, accuracy.images, accuracy.batch_size)
     float32 = run(predict_float32, model, *measured_on)
-    others = [run(predict_int8, model, int8, job.quantization, *measured_on)]
+    others = [run(predict_int8, model, int8, quantization, *measured_on)]
     gated: list[str] = []
     built: list[BuiltEngine] = []
     for target, options in targets(job):

@@ -6,6 +6,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, Positive
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Strict
+from schemas.convert import QuantizedMode
 
 Split = Literal["train", "test"]
 
@@ -44,3 +45,5 @@ class CalibrationTable(Strict):
 class CalibrateResult(Strict):
     table: ArtifactRef = Field(description="JSON: a CalibrationTable")
     images_per_second: PositiveFloat
+    mode: QuantizedMode = Field(description="the interface that the later stages go on with")
+    mode_reason: str = Field(description="why, in words")

@@ -1,5 +1,6 @@
 """Running images past the observers."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 
 from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig
-from tasks.models.eager import prepare_for_calibration, read_ranges
+from schemas.errors import InputError
+from tasks.models.choose import choose, example_of
+from tasks.models.quantizer import quantizer
 
 
 @torch.inference_mode()
@@ -28,15 +31,21 @@ def observe(
 
     A GPU multiplies in full float32 here: TF32 moves scales by up to 0.2 %.
     """
-    prepared = prepare_for_calibration(model, config).to(device)
+    incoming = iter(batches)
+    first = next(incoming, None)
+    if first is None:
+        raise InputError("calibration: there are no images: check calibration.images and data")
+    example = example_of(tuple(first.shape[1:]))
+    chosen = quantizer(choose(model, config, example).mode)
+    prepared = chosen.prepare(model, config, example).to(device)
     images = 0
     with _without_tf32():
-        for batch in batches:
+        for batch in itertools.chain([first], incoming):
             prepared(batch.to(device, non_blocking=True))
             images += len(batch)
     # The histogram's search looks at one bin after the other: on a GPU each look is a round trip,
     # and the search alone takes longer than the whole calibration on the CPU.
-    ranges = read_ranges(prepared.cpu())
+    ranges = chosen.read_ranges(prepared.cpu())
     return CalibrationTable(images=images, images_sha256=images_sha256, tensors=ranges)
 
 

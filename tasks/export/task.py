@@ -27,17 +27,17 @@ def export(
     from tasks.datasets.open import open_dataset
     from tasks.export.samples import parity_samples
     from tasks.export.to_onnx import export_onnx
-    from tasks.models.eager import load_int8
     from tasks.models.float32 import load_float32
+    from tasks.models.int8 import load_int8
 
     store = current_store()
     float32 = load_float32(model, store)
-    int8 = load_int8(float32, quantization, store.open(int8_state))
+    int8, exporter = load_int8(float32, quantization, store.open(int8_state), data.input_shape)
     images = open_dataset(data.config, calibration.split)
     with store.workspace() as folder:
         quantized_file, float32_file = folder / "quantized.onnx", folder / "float32.onnx"
-        export_onnx(int8, data.input_shape, config, quantized_file)
-        export_onnx(float32, data.input_shape, config, float32_file)
+        export_onnx(int8, data.input_shape, config, quantized_file, exporter)
+        export_onnx(float32, data.input_shape, config, float32_file, exporter)
         return ExportResult(
             quantized=store.put_file("onnx", quantized_file),
             float32=store.put_file("onnx", float32_file),

@@ -15,15 +15,12 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.ao.quantization import (
     FixedQParamsObserver,
-    HistogramObserver,
-    MinMaxObserver,
-    MovingAverageMinMaxObserver,
     ObserverBase,
     PerChannelMinMaxObserver,
     QConfig,
@@ -33,15 +30,13 @@ from torch.ao.quantization import (
 )
 
 from schemas.calibrate import CalibrationTable, TensorRange
-from schemas.convert import QuantizationConfig
+from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
+from tasks.models.observers import OBSERVERS
+from tasks.models.quantizer import Exporter
 
-OBSERVERS: dict[str, type[ObserverBase]] = {
-    "minmax": MinMaxObserver,
-    "moving_average": MovingAverageMinMaxObserver,
-    "histogram": HistogramObserver,
-}
 SYMMETRIC_ZERO_POINT = 128
+NOTHING_SEEN = CalibrationTable(images=1, images_sha256="", tensors={})
 
 
 @contextmanager
@@ -153,10 +148,56 @@ def convert_with_table(
     return int8
 
 
-def load_int8(model: nn.Module, config: QuantizationConfig, state_file: Path) -> nn.Module:
-    """The INT8 network of an FP32 network and the state that ``convert`` stored."""
-    empty = CalibrationTable(images=1, images_sha256="", tensors={})
-    int8 = convert_with_table(model, config, empty)
-    with quiet():
-        int8.load_state_dict(torch.load(state_file, weights_only=True))
-    return int8
+class EagerQuantizer:
+    """Stubs, observers and integer modules."""
+
+    mode: QuantizedMode = "eager"
+    exporter: Exporter = "torchscript"
+
+    def prepare(self, model: nn.Module, config: QuantizationConfig, example: Tensor) -> nn.Module:
+        """See ``Quantizer``."""
+        return prepare_for_calibration(model, config)
+
+    def read_ranges(self, prepared: nn.Module) -> dict[str, TensorRange]:
+        """See ``Quantizer``."""
+        return read_ranges(prepared)
+
+    def convert_with_table(
+        self, model: nn.Module, config: QuantizationConfig, table: CalibrationTable, example: Tensor
+    ) -> nn.Module:
+        """See ``Quantizer``."""
+        return convert_with_table(model, config, table)
+
+    def int8_state(self, int8: nn.Module) -> dict[str, Any]:
+        """See ``Quantizer``."""
+        return int8.state_dict()
+
+    def load_int8(
+        self, model: nn.Module, config: QuantizationConfig, state: dict[str, Any], example: Tensor
+    ) -> nn.Module:
+        """See ``Quantizer``."""
+        int8 = self.convert_with_table(model, config, NOTHING_SEEN, example)
+        with quiet():
+            int8.load_state_dict(state)
+        return int8
+
+    def explain(
+        self, model: nn.Module, config: QuantizationConfig, table: CalibrationTable, example: Tensor
+    ) -> tuple[QuantizedModule, ...]:
+        """See ``Quantizer``."""
+        int8 = self.convert_with_table(model, config, table, example)
+        modules = []
+        for name, module in int8.named_modules():
+            if any(True for _ in module.children()) or isinstance(module, nn.Identity):
+                continue
+            seen = table.tensors.get(f"{name}.activation_post_process")
+            modules.append(
+                QuantizedModule(
+                    name=name,
+                    kind=type(module).__name__,
+                    became=type(module).__name__,
+                    quantized=type(module).__module__.startswith("torch.ao.nn"),
+                    scale=seen.scale if seen else None,
+                )
+            )
+        return tuple(modules)

@@ -1,0 +1,109 @@
+"""Which modules a job wants in INT8: patterns, types, and the policy for the first and last layer.
+
+Every quantizer asks here, so that a job file means the same whatever its mode.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from schemas.convert import Observer, QuantizationConfig
+from schemas.errors import InputError
+
+WEIGHTED = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    nn.Linear,
+)
+
+
+class Selection:
+    """A job's choice, applied to the modules of one network.
+
+    ``execution_order`` are the names of the convolution and linear modules in the order in which
+    they run, for ``first_layer`` and ``last_layer``; left out: in the order of definition.
+
+    Raises InputError where a pattern or type fits no module, naming the nearest.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: QuantizationConfig,
+        execution_order: Sequence[str] | None = None,
+    ) -> None:
+        self._config = config
+        self._kinds: Mapping[str, type[nn.Module]] = {
+            name: type(module) for name, module in model.named_modules() if name
+        }
+        self._check()
+        weighted = execution_order or [
+            name for name, kind in self._kinds.items() if issubclass(kind, WEIGHTED)
+        ]
+        self._first = weighted[0] if weighted else None
+        self._last = weighted[-1] if weighted else None
+
+    def why_float(self, name: str) -> str | None:
+        """Why the job wants a module in float; None where it does not.
+
+        ``name`` is a module's dotted name; a name that is no module, such as that of an operation
+        inside one, is judged by the modules it lies in.
+        """
+        config = self._config
+        for pattern in config.exclude:
+            if _within(name, pattern):
+                return f"excluded by quantization.exclude {pattern}"
+        kind = self._kinds.get(name)
+        if kind is not None and kind.__name__ in config.exclude_types:
+            return f"excluded by quantization.exclude_types {kind.__name__}"
+        if config.include and not any(_within(name, pattern) for pattern in config.include):
+            return "not in quantization.include"
+        weighted = kind is not None and issubclass(kind, WEIGHTED)
+        if weighted and config.include_types and kind.__name__ not in config.include_types:  # type: ignore[union-attr]
+            return "its type is not in quantization.include_types"
+        if config.first_layer == "float" and name == self._first:
+            return "the first layer, by quantization.first_layer"
+        if config.last_layer == "float" and name == self._last:
+            return "the last layer, by quantization.last_layer"
+        return None
+
+    def observer(self, name: str) -> Observer:
+        """Which observer watches the output of a module."""
+        for pattern, observer in self._config.observers.items():
+            if _within(name, pattern):
+                return observer
+        return self._config.observer
+
+    def _check(self) -> None:
+        config = self._config
+        for field in ("include", "exclude", "observers"):
+            for pattern in getattr(config, field):
+                if not any(_within(name, pattern) for name in self._kinds):
+                    raise InputError(
+                        f"quantization.{field}: no module is called {pattern!r}; "
+                        f"{_nearest(pattern, list(self._kinds))}"
+                    )
+        kinds = sorted({kind.__name__ for kind in self._kinds.values()})
+        for field in ("include_types", "exclude_types"):
+            for kind in getattr(config, field):
+                if kind not in kinds:
+                    raise InputError(
+                        f"quantization.{field}: no module is a {kind!r}; {_nearest(kind, kinds)}"
+                    )
+
+
+def _within(name: str, pattern: str) -> bool:
+    """Whether a pattern fits a module or one that it lies in."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[:count]), pattern) for count in range(1, len(parts) + 1))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known[:3])
+    return f"nearest: {', '.join(near)}"
