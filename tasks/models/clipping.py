@@ -2,15 +2,14 @@
 
 One histogram of magnitudes a tensor, 4096 bins whatever the number of images; when a value lies
 beyond its range, the range doubles and bins join in pairs, so that no count is ever guessed.
-
-PyTorch has two libraries of quantization with a class of observers each. What an observer does is
-in classes that know neither; ``observers.py`` marries them to both.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.ao.quantization import PerChannelMinMaxObserver
+from torch.ao.quantization.observer import UniformQuantizationObserverBase
 
 from tasks.models.thresholds import (
     Counts,
@@ -18,12 +17,6 @@ from tasks.models.thresholds import (
     mse_threshold,
     percentile_threshold,
 )
-
-if TYPE_CHECKING:
-    from torch.ao.quantization import PerChannelMinMaxObserver
-    from torch.ao.quantization.observer import UniformQuantizationObserverBase
-else:
-    UniformQuantizationObserverBase = PerChannelMinMaxObserver = object
 
 BINS = 4096
 WEIGHT_CUTS = 64
@@ -61,15 +54,17 @@ class MagnitudeHistogram(UniformQuantizationObserverBase):
             return x
         if largest > float(self.bound):
             self._widen(largest)
-        if float(self.bound) > 0:
-            # histc leaves out what lies beyond its range; nothing does now.
-            found = torch.histc(magnitudes.abs().cpu(), BINS, 0, float(self.bound))
-            self.counts += found.to(self.counts)
+        if float(self.bound) == 0:
+            self.counts[0] += x.numel()
+            return x
+        # histc leaves out what lies beyond its range; nothing does now.
+        found = torch.histc(magnitudes.abs().cpu(), BINS, 0, float(self.bound))
+        self.counts += found.to(self.counts)
         return x
 
     def _widen(self, largest: float) -> None:
         if float(self.bound) == 0:
-            # So far only zeros were seen, which histc could not count.
+            # Only zeros so far: they are in the first bin, whatever its width.
             self.bound.fill_(largest)
             largest = float(self.bound)
         while float(self.bound) < largest:
@@ -77,11 +72,11 @@ class MagnitudeHistogram(UniformQuantizationObserverBase):
             joined = self.counts.view(-1, 2).sum(1)
             self.counts.copy_(torch.cat([joined, torch.zeros_like(joined)]))
 
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
         """Scale and zero-point of the grid, one element each."""
         bound = float(self.bound)
         counts = self.counts.cpu().numpy()
-        cut = self._threshold(counts, bound) if counts.sum() > 0 else bound
+        cut = self._threshold(counts, bound) if bound > 0 else bound
         edge = torch.tensor(cut)
         grid: tuple[Tensor, Tensor] = self._calculate_qparams(-edge, edge)
         return grid
@@ -95,7 +90,7 @@ class MagnitudeHistogram(UniformQuantizationObserverBase):
         raise NotImplementedError
 
 
-class Percentile(MagnitudeHistogram):
+class PercentileObserver(MagnitudeHistogram):
     """Cuts off the largest magnitudes: 1 in 10,000 at the usual percentile of 99.99."""
 
     def __init__(self, percentile: float = 99.99, **settings: Any) -> None:
@@ -106,21 +101,21 @@ class Percentile(MagnitudeHistogram):
         return percentile_threshold(counts, bound, self.percentile)
 
 
-class Mse(MagnitudeHistogram):
+class MseObserver(MagnitudeHistogram):
     """Loses the least mean square to rounding and clipping together."""
 
     def _threshold(self, counts: Counts, bound: float) -> float:
         return mse_threshold(counts, bound, self.levels)
 
 
-class Entropy(MagnitudeHistogram):
+class EntropyObserver(MagnitudeHistogram):
     """Keeps the distribution closest to what it was: TensorRT's own calibrator."""
 
     def _threshold(self, counts: Counts, bound: float) -> float:
         return entropy_threshold(counts, bound, self.levels)
 
 
-class PerChannelMse(PerChannelMinMaxObserver):
+class PerChannelMseObserver(PerChannelMinMaxObserver):
     """Weights: the range of each output channel that loses the least mean square.
 
     Tries ranges from the whole one down to half of it. ``min_val`` and ``max_val`` are what is
@@ -129,7 +124,7 @@ class PerChannelMse(PerChannelMinMaxObserver):
 
     def forward(self, x_orig: Tensor) -> Tensor:
         """``x_orig``: weights with the output channels along ``ch_axis``; gives them back."""
-        super().forward(x_orig)
+        super().forward(x_orig)  # type: ignore[no-untyped-call]
         rows = x_orig.detach().to(torch.float32).transpose(0, self.ch_axis).flatten(1)
         whole = rows.abs().amax(1, keepdim=True)
         levels = int(self.quant_max - self.quant_min) // 2
