@@ -1,21 +1,19 @@
 """What Prefect must be told before it is imported."""
 
 import os
-from pathlib import Path
 
 from flows.server import has_server
-from tasks.artifacts.store import ARTIFACTS_VARIABLE
+from tasks.artifacts.store import ARTIFACTS_VARIABLE, Store
 
 
-def configure(artifacts: Path, *, debug: bool = False) -> None:
-    """Point this process, and every process it starts, at an artifact folder.
+def configure(store: Store, *, debug: bool = False) -> None:
+    """Point this process, and every process it starts, at an artifact store.
 
     Results lie beside the objects they refer to, so that a moved folder keeps its hits. Telemetry
-    is off. A setting that the user made already is left alone, except the folder.
+    is off. A setting that the user made already is left alone, except the store.
     """
-    artifacts = artifacts.absolute()
-    os.environ[ARTIFACTS_VARIABLE] = str(artifacts)
-    os.environ["PREFECT_LOCAL_STORAGE_PATH"] = str(artifacts / "results")
+    os.environ[ARTIFACTS_VARIABLE] = store.location
+    os.environ["PREFECT_LOCAL_STORAGE_PATH"] = str(store.root / "results")
     defaults = {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -35,3 +33,20 @@ def configure(artifacts: Path, *, debug: bool = False) -> None:
         }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def configure_worker(artifacts: Path, *, debug: bool = False) -> None:
+    """Point this process and the runs that it starts at an artifact folder.
+
+    Unlike a run of one's own, a worker's log is read on the server, with a line for what it does.
+    """
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG" if debug else "INFO")
+    # So often a run says that it lives: flows/deploy/automations.py waits three times as long.
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
+    configure(artifacts, debug=debug)
+
+
+def quiet() -> None:
+    """For commands that only talk to a server: one line about a failure, not Prefect's own log."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -15,9 +15,10 @@ Overrides = Annotated[
     ),
 ]
 Artifacts = Annotated[
-    Path,
+    str,
     typer.Option(
-        envvar="ENGINESMITH_ARTIFACTS", help="folder for everything that a run makes and reuses"
+        envvar="ENGINESMITH_ARTIFACTS",
+        help="folder or URL (s3://bucket/prefix) for everything that a run makes and reuses",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]

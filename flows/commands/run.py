@@ -1,6 +1,5 @@
 """``enginesmith run``: the whole job."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
 def run(
     job: JobFile,
     overrides: Overrides = [],  # noqa: B006
-    artifacts: Artifacts = Path("artifacts"),
+    artifacts: Artifacts = "artifacts",
     refresh: Annotated[
         list[str],
         typer.Option(

@@ -22,7 +22,7 @@ class Session:
     store: Store
 
 
-def start(job_file: Path, overrides: Sequence[str], artifacts: Path, debug: bool) -> Session:
+def start(job_file: Path, overrides: Sequence[str], artifacts: Path | str, debug: bool) -> Session:
     """Check everything that can be checked before anything is started.
 
     Raises InputError where the job or the artifact folder cannot be used.
@@ -31,7 +31,7 @@ def start(job_file: Path, overrides: Sequence[str], artifacts: Path, debug: bool
     import_from(job_file.parent)
     check(job)
     store = Store(artifacts)
-    configure(store.root, debug=debug)
+    configure(store, debug=debug)
     log_to_stderr()
     logging.getLogger("enginesmith").info("%s: starting Prefect", job.name)
     return Session(job, store)

@@ -12,7 +12,7 @@ from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
 def train(
     job: JobFile,
     overrides: Overrides = [],  # noqa: B006
-    artifacts: Artifacts = Path("artifacts"),
+    artifacts: Artifacts = "artifacts",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="copy the safetensors file here")
     ] = None,

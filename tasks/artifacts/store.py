@@ -1,8 +1,7 @@
-"""A folder of files named by their content.
+"""Files named by their content, in a folder or on any file system that fsspec knows.
 
 Layout: ``objects/<first two hex digits>/<sha256><suffixes>``, temporary files in ``tmp/``.
-A file is written under a temporary name and renamed, so that nothing half-written is ever
-visible, and is checked against its name whenever it is opened.
+Nothing half-written is ever visible, and a file is checked against its name whenever it is opened.
 """
 
 import hashlib
@@ -17,7 +16,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from schemas.artifact import ArtifactRef
-from schemas.errors import InputError, StaleArtifactError
+from schemas.errors import StaleArtifactError
+from tasks.artifacts.backend import open_backend
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,32 +39,27 @@ def _suffix(file: Path) -> str:
 
 
 class Store:
-    """The artifact store under one root folder.
+    """The artifact store in a folder or at a URL, such as ``s3://bucket/prefix``.
 
-    Raises InputError where the root cannot be written to.
+    ``location`` is where it is; ``root`` is a folder of this machine: the store itself where it is
+    local, else the copies of what was fetched and put.
+
+    Raises InputError where the store cannot be used.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
-        try:
-            (self.root / "objects").mkdir(parents=True, exist_ok=True)
-            (self.root / "tmp").mkdir(exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root / "tmp"):
-                pass
-        except OSError as error:
-            raise InputError(
-                f"artifact folder {self.root} cannot be written to ({error.strerror}): "
-                "make it writable or name another with --artifacts"
-            ) from error
+    def __init__(self, location: Path | str) -> None:
+        self.backend = open_backend(location)
+        self.location = self.backend.location
+        self.root = self.backend.root
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A scratch folder on the store's file system, gone when left."""
+        """A scratch folder beside the store's files on this machine, gone when left."""
         with tempfile.TemporaryDirectory(dir=self.root / "tmp") as folder:
             yield Path(folder)
 
     def holds(self, file: Path) -> bool:
-        """Whether a file of the same content and suffix is in the store."""
+        """Whether a file of the same content and suffix is on this machine already."""
         return (self.root / _object_path(sha256_of_file(file), _suffix(file))).is_file()
 
     def put_file(self, kind: str, source: Path) -> ArtifactRef:
@@ -88,31 +83,36 @@ class Store:
     def _adopt(self, kind: str, file: Path, suffix: str) -> ArtifactRef:
         digest = sha256_of_file(file)
         ref = ArtifactRef(kind=kind, sha256=digest, path=_object_path(digest, suffix))
-        target = self.root / ref.path
-        target.parent.mkdir(exist_ok=True)
-        file.chmod(0o644)
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-        file.replace(target)
+        self.backend.put(file, ref.path)
         return ref
 
     def open(self, ref: ArtifactRef) -> Path:
-        """The file of a reference, checked.
+        """The file of a reference, on this machine and checked.
 
         Raises StaleArtifactError where it is missing, or holds something else than its digest says.
         """
-        path = self.root / ref.path
-        if path.is_symlink() or not path.is_file():
-            raise StaleArtifactError(
-                f"{ref.kind} {ref.sha256[:12]} is missing from {self.root}: "
-                "run the job again to rebuild it"
-            )
+        path = self._fetch(ref)
         if sha256_of_file(path) != ref.sha256:
-            raise StaleArtifactError(
-                f"{ref.kind} {ref.sha256[:12]} in {self.root} is damaged: "
-                "run the job again to rebuild it"
-            )
+            # A damaged copy is replaced by the original; a damaged original is nothing to go on.
+            if self.backend.forget(ref.path):
+                path = self._fetch(ref)
+            if sha256_of_file(path) != ref.sha256:
+                self.backend.forget(ref.path)
+                raise StaleArtifactError(
+                    f"{ref.kind} {ref.sha256[:12]} in {self.location} is damaged: "
+                    "run the job again to rebuild it"
+                )
+        self.backend.confirm(ref.path)
         return path
+
+    def _fetch(self, ref: ArtifactRef) -> Path:
+        try:
+            return self.backend.fetch(ref.path)
+        except FileNotFoundError as error:
+            raise StaleArtifactError(
+                f"{ref.kind} {ref.sha256[:12]} is missing from {self.location}: "
+                "run the job again to rebuild it"
+            ) from error
 
     def load(self, ref: ArtifactRef, schema: type[M]) -> M:
         """A pydantic model stored with ``put_model``."""
@@ -120,9 +120,9 @@ class Store:
 
 
 def current_store() -> Store:
-    """The store that this process works in: the folder that ENGINESMITH_ARTIFACTS names.
+    """The store that this process works in: the folder or URL that ENGINESMITH_ARTIFACTS names.
 
     An environment variable, because a mounted volume is a property of the machine and not of a
     job: worker, container and command line set it once.
     """
-    return Store(Path(os.environ.get(ARTIFACTS_VARIABLE, "artifacts")))
+    return Store(os.environ.get(ARTIFACTS_VARIABLE, "artifacts"))

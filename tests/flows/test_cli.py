@@ -113,14 +113,19 @@ def test_help_and_schema_import_no_framework() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_nothing_reports_home() -> None:
+def test_nothing_reports_home(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib; from flows.environment import configure; "
-        "configure(pathlib.Path('artifacts')); from prefect.settings import get_current_settings; "
+        "import os, sys; from flows.environment import configure; "
+        "from tasks.artifacts.store import Store; configure(Store(sys.argv[1])); "
+        "from prefect.settings import get_current_settings; "
         "print(get_current_settings().server.analytics_enabled, os.environ['DO_NOT_TRACK'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
     )
     assert done.stdout.split() == ["False", "1"]
 

@@ -1,0 +1,79 @@
+"""A store in a folder of this machine, or of a file system that is mounted here."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from schemas.errors import InputError
+from tasks.artifacts.backend import Entry
+
+
+class Folder:
+    """Files are written under a temporary name and renamed; what is fetched is the original.
+
+    Raises InputError where the folder cannot be written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.location = str(root)
+        try:
+            (root / "objects").mkdir(parents=True, exist_ok=True)
+            (root / "tmp").mkdir(exist_ok=True)
+            with tempfile.TemporaryFile(dir=root / "tmp"):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"artifact folder {root} cannot be written to ({error.strerror}): "
+                "make it writable or name another with --artifacts"
+            ) from error
+
+    def fetch(self, key: str) -> Path:
+        path = self.root / key
+        if path.is_symlink() or not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+    def confirm(self, key: str) -> None:
+        pass
+
+    def forget(self, key: str) -> bool:  # noqa: ARG002
+        return False
+
+    def put(self, file: Path, key: str) -> None:
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.chmod(0o644)
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
+        file.replace(target)
+
+    def read(self, key: str) -> bytes:
+        return self.fetch(key).read_bytes()
+
+    def write(self, key: str, data: bytes) -> None:
+        with tempfile.NamedTemporaryFile(dir=self.root / "tmp", delete=False) as file:
+            file.write(data)
+        self.put(Path(file.name), key)
+
+    def stream(self, key: str) -> BinaryIO:
+        return self.fetch(key).open("rb")
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        for path in sorted((self.root / prefix).rglob("*")):
+            try:
+                status = path.lstat()
+                if path.is_symlink() or path.is_file():
+                    key = path.relative_to(self.root).as_posix()
+                    yield Entry(key, status.st_size, status.st_mtime, path.is_symlink())
+            except FileNotFoundError:
+                continue
+
+    def remove(self, key: str) -> None:
+        (self.root / key).unlink(missing_ok=True)
+
+    def now(self) -> float:
+        with tempfile.NamedTemporaryFile(dir=self.root / "tmp") as probe:
+            return os.fstat(probe.fileno()).st_mtime
