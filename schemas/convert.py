@@ -7,7 +7,8 @@ from pydantic import Field
 from schemas.artifact import ArtifactRef
 from schemas.base import Strict
 
-Observer = Literal["minmax", "moving_average", "histogram"]
+Observer = Literal["minmax", "moving_average", "histogram", "percentile", "mse", "entropy"]
+"""How an activation's range follows from what was seen; docs/accuracy.md says when to use which."""
 
 QuantizedMode = Literal["eager", "fx", "pt2e"]
 """The interfaces of PyTorch that a network can be quantized through."""
@@ -31,6 +32,14 @@ class QuantizationConfig(Strict):
         default={},
         description="another observer for the outputs of some modules, by module-name pattern; "
         "the first that fits counts",
+    )
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="of the magnitudes, for observer percentile"
+    )
+    weight_observer: Literal["minmax", "mse"] = Field(
+        default="minmax",
+        description="range of each output channel's weights: the whole one, or the one that loses "
+        "the least mean square",
     )
     include: tuple[str, ...] = Field(
         default=(),

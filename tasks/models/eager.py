@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.ao.quantization import (
     FixedQParamsObserver,
     ObserverBase,
-    PerChannelMinMaxObserver,
     QConfig,
     QuantStub,
     convert,
@@ -32,7 +31,7 @@ from torch.ao.quantization import (
 from schemas.calibrate import CalibrationTable, TensorRange
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
-from tasks.models.observers import OBSERVERS
+from tasks.models.observers import activation_observer, weight_observer
 from tasks.models.quantizer import Exporter
 
 SYMMETRIC_ZERO_POINT = 128
@@ -69,15 +68,8 @@ def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.
     with quiet():
         prepared.fuse_model()  # type: ignore[operator]
         prepared.qconfig = QConfig(  # type: ignore[assignment, no-untyped-call]
-            activation=OBSERVERS[config.observer].with_args(
-                dtype=torch.quint8, qscheme=torch.per_tensor_symmetric
-            ),
-            weight=PerChannelMinMaxObserver.with_args(
-                dtype=torch.qint8,
-                qscheme=torch.per_channel_symmetric,
-                quant_min=-127,
-                quant_max=127,
-            ),
+            activation=activation_observer(config.observer, config),
+            weight=weight_observer(config),
         )
         observed: nn.Module = prepare(prepared, inplace=True)  # type: ignore[no-untyped-call]
     return observed
