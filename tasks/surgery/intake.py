@@ -68,7 +68,7 @@ def write_model(model: onnx.ModelProto, file: Path) -> None:
 
 
 def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """A model of the operators that the passes know, with the shapes of its tensors.
+    """The model, of an opset that the passes know and ``precision`` needs.
 
     Raises InputError, naming the node, where the graph is not a statically quantized one.
     """
@@ -86,9 +86,7 @@ def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
         raise InputError(
             "the graph has no QuantizeLinear or DequantizeLinear node: quantize the network first"
         )
-    if precision == "int8+fp16":
-        model = raise_opset(model, LEAST_OPSET)
-    return with_shapes(model)
+    return raise_opset(model, LEAST_OPSET) if precision == "int8+fp16" else model
 
 
 def _admit_node(node: onnx.NodeProto, name: str) -> None:
@@ -109,11 +107,6 @@ def _admit_node(node: onnx.NodeProto, name: str) -> None:
         raise InputError(
             f"{where} is of domain {node.domain!r}: quantize to the standard operators, opset 13 up"
         )
-
-
-def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that says the shape and type of every tensor where they can be inferred."""
-    return onnx.shape_inference.infer_shapes(model, data_prop=True)
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -1,11 +1,12 @@
 """Quantizers that share integers and can only change their type together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
+from tasks.surgery.contract import Changes
 from tasks.surgery.graph import Names, constant, is_constant, is_output
 from tasks.surgery.integers import MOVES_VALUES
 from tasks.surgery.quantizers import grid_of, is_dq, is_q, set_grid
@@ -80,3 +81,25 @@ class IntegerGroup:
             grid = grid_of(node)
             set_grid(node, grid.scale, np.zeros(grid.zero_point.shape, dtype), names)
             node.attrs.pop("output_dtype", None)
+
+
+def free_groups(
+    graph: gs.Graph,
+    belongs: Callable[[gs.Node], bool],
+    changes: Changes,
+    starts: Callable[[gs.Node], bool] = lambda _: True,
+) -> Iterator[IntegerGroup]:
+    """Each group of a node that ``starts`` one and ``belongs``, once; an obstacle is said.
+
+    What is done to a group is seen when the next is looked for.
+    """
+    done: set[int] = set()
+    for node in graph.nodes:
+        if id(node) in done or not starts(node) or not belongs(node):
+            continue
+        group = IntegerGroup(graph, node, belongs)
+        done.update(id(member) for member in group.quantizers)
+        if group.obstacle is None:
+            yield group
+        else:
+            changes.skip(node.name, group.obstacle)

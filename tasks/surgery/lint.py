@@ -12,8 +12,6 @@ import onnx_graphsurgeon as gs
 from schemas.base import Target
 from schemas.surgery import Finding, LintReport
 from tasks.surgery.contract import Pass
-from tasks.surgery.graph import from_model
-from tasks.surgery.intake import with_shapes
 from tasks.surgery.passes.drop_casts import DropCasts
 from tasks.surgery.passes.fold_constants import FoldConstants
 from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
@@ -22,6 +20,7 @@ from tasks.surgery.passes.merge_equal import MergeEqual
 from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
 from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.rules import RULES, Rule
+from tasks.surgery.skeleton import graph_with_shapes
 
 # What hides a placement from sight without being one: a Cast, a second DQ of one tensor.
 _VEILS: tuple[Pass, ...] = (
@@ -39,12 +38,10 @@ def lint(model: onnx.ModelProto, target: Target) -> LintReport:
 
     Errors are refused, run in float without a word, or compute something else; warnings cost speed.
     """
-    described = with_shapes(model)
-    written = from_model(described)
+    written, placed = graph_with_shapes(model), graph_with_shapes(model)
     # Constants are constants whether they are initializers or nodes.
     FoldConstants().apply(written)
     findings = list(_check(written, target, "as written"))
-    placed = from_model(described)
     FoldConstants().apply(placed)
     for each in _VEILS:
         if each.requires(placed) is None:

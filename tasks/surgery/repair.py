@@ -9,9 +9,10 @@ import onnx_graphsurgeon as gs
 from schemas.base import Target
 from schemas.surgery import PassRecord, Precision, Skip
 from tasks.surgery.contract import Changes, Pass, PassError
-from tasks.surgery.graph import from_model, to_model
+from tasks.surgery.graph import to_model
 from tasks.surgery.intake import STAMP, admit
 from tasks.surgery.pipeline import pipeline
+from tasks.surgery.skeleton import check, graph_with_shapes
 
 
 def repair(
@@ -24,11 +25,11 @@ def repair(
     and float32 biases (float16 with ``int8+fp16``), and is checked in full. Raises InputError
     where the graph cannot be used, naming the node.
     """
-    graph = from_model(admit(raw, precision))
+    graph = graph_with_shapes(admit(raw, precision))
     records = tuple(_run(each, graph)[0] for each in pipeline(target, precision))
     repaired = to_model(graph, raw)
     _stamp(repaired, target, precision)
-    onnx.checker.check_model(repaired, full_check=True)
+    check(repaired)
     return repaired, records
 
 
@@ -36,7 +37,7 @@ def steps(
     raw: onnx.ModelProto, target: Target, precision: Precision = "int8"
 ) -> Iterator[tuple[PassRecord, onnx.ModelProto | None]]:
     """The same, one pass at a time: what it did, and the graph behind it; None where unchanged."""
-    graph = from_model(admit(raw, precision))
+    graph = graph_with_shapes(admit(raw, precision))
     for each in pipeline(target, precision):
         record, changed = _run(each, graph)
         yield record, to_model(graph, raw) if changed else None

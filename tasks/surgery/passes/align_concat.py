@@ -2,12 +2,12 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names, is_output, only_reader, producer
 from tasks.surgery.quantizers import Grid, grid_of, has_grid, is_dq, is_q, set_grid
 
 
-class AlignConcat:
+class AlignConcat(Pass):
     """Rules.
 
     1. The quantizers in front of a Concat take the grid of the one behind it. Joining integers is
@@ -22,8 +22,7 @@ class AlignConcat:
     def requires(self, graph: gs.Graph) -> str | None:
         return None if any(n.op == "Concat" for n in graph.nodes) else "the graph has no Concat"
 
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             grid = _grid_behind(graph, node)
@@ -40,11 +39,9 @@ class AlignConcat:
                     for member in pair:
                         set_grid(member, grid.scale, grid.zero_point, names)
                     changes.changed.append(pair[0].name)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [tensor for _, tensor in unaligned_inputs(graph)]
-        return f"inputs of Concat on another grid left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [tensor for _, tensor in unaligned_inputs(graph)]
 
 
 def unaligned_inputs(graph: gs.Graph) -> list[tuple[gs.Node, str]]:

@@ -3,12 +3,12 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import producer, redirect
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 
-class CancelPairs:
+class CancelPairs(Pass):
     """Rules.
 
     1. A QuantizeLinear that reads a DequantizeLinear of its own grid goes: its readers read the
@@ -19,11 +19,7 @@ class CancelPairs:
     name = "cancel_pairs"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         for node in graph.nodes:
             source = undone_by(node)
             if source is None:
@@ -32,12 +28,9 @@ class CancelPairs:
                 changes.changed.append(node.name)
             else:
                 changes.skip(node.name, "an output of the graph")
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if undone_by(n) is not None and n.outputs[0].outputs]
-        return f"pairs left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if undone_by(n) is not None and n.outputs[0].outputs]
 
 
 def undone_by(node: gs.Node) -> gs.Node | None:

@@ -3,13 +3,13 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names
-from tasks.surgery.integer_groups import IntegerGroup
+from tasks.surgery.integer_groups import free_groups
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
 
 
-class CentreZeroPoints:
+class CentreZeroPoints(Pass):
     """Rules, for compilers that take no zero-point but 0 and no integers but int8.
 
     1. A grid one step off centre (uint8 with zero-point 127 or 129, as fake-quantization with a
@@ -23,21 +23,12 @@ class CentreZeroPoints:
     name = "centre_zero_points"
     keeps_values = False
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
-        done: set[int] = set()
-        for node in graph.nodes:
-            if id(node) in done or not _is_off_centre(node):
-                continue
-            group = IntegerGroup(graph, node, _is_off_centre)
-            done.update(id(member) for member in group.quantizers)
+        for group in free_groups(graph, _is_off_centre, changes):
             points = {int(grid_of(m).zero_point.ravel()[0]) for m in group.quantizers}
-            if group.obstacle is not None or len(points) != 1 or group.constants:
-                changes.skip(node.name, group.obstacle or "it shares integers with other grids")
+            if len(points) != 1 or group.constants:
+                changes.skip(group.quantizers[0].name, "it shares integers with other grids")
                 continue
             unsigned = points == {0}
             group.retype(np.dtype(np.int8), 0, names)
@@ -47,10 +38,6 @@ class CentreZeroPoints:
                     wider = (grid.scale.astype(np.float64) * 255 / 127).astype(grid.scale.dtype)
                     set_grid(member, np.asarray(wider), grid.zero_point, names)
                 changes.changed.append(member.name)
-        return changes
-
-    def ensures(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
 
 
 def _is_off_centre(node: gs.Node) -> bool:

@@ -2,12 +2,12 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import producer, redirect
 from tasks.surgery.integers import cast_type, integer_type
 
 
-class DropCasts:
+class DropCasts(Pass):
     """Rules.
 
     1. A Cast of a quantized tensor to the type it already has goes, for every reader: exporters
@@ -19,11 +19,7 @@ class DropCasts:
     name = "drop_casts"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         for node in graph.nodes:
             if node.op != "Cast" or node.domain or producer(node.inputs[0]) is None:
                 continue
@@ -34,13 +30,10 @@ class DropCasts:
                 changes.skip(node.name, f"it turns {source} into {cast_type(node)}")
             elif redirect(graph, node.outputs[0], node.inputs[0]):
                 changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [
             n.name
             for n in graph.nodes
             if n.op == "Cast" and n.outputs[0].outputs and integer_type(n.inputs[0]) == cast_type(n)
         ]
-        return f"Casts left: {', '.join(left[:3])}" if left else None

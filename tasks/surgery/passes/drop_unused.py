@@ -2,8 +2,8 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import in_order, is_constant, is_output, producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import in_order, is_constant, is_output, producer, redirect
 from tasks.surgery.integers import MOVES_VALUES
 from tasks.surgery.quantizers import WEIGHTED, has_grid, is_constant_dq, is_dq, is_q
 
@@ -33,7 +33,7 @@ _INTEGER_KERNELS = frozenset(
 _LOOKED_THROUGH = MOVES_VALUES | {"Cast"}
 
 
-class DropUnused:
+class DropUnused(Pass):
     """Rules.
 
     1. A Q and DQ pair goes where all that reads it is an output of the graph (behind the last
@@ -47,11 +47,7 @@ class DropUnused:
     name = "drop_unused"
     keeps_values = False
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         users = _Users(graph)
         # From the outputs back: a pair that only served another, dropped one goes too.
         for node in reversed(in_order(graph.nodes)):
@@ -66,12 +62,9 @@ class DropUnused:
                     quantize.inputs.clear()
             else:
                 changes.skip(node.name, "the graph's output must keep its name")
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [node.name for node in unused_pairs(graph)]
-        return f"quantizers nobody needs left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [node.name for node in unused_pairs(graph)]
 
 
 def unused_pairs(graph: gs.Graph) -> list[gs.Node]:

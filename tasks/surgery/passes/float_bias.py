@@ -6,13 +6,13 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import Names, constant, is_output, producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import Names, constant, is_output, producer, redirect
 from tasks.surgery.passes.integer_weights import along_axis
 from tasks.surgery.quantizers import grid_of, has_grid, is_constant_dq
 
 
-class FloatBias:
+class FloatBias(Pass):
     """Rules.
 
     1. DequantizeLinear of an int32 initializer is computed here, whoever reads it: input 2 of
@@ -26,11 +26,7 @@ class FloatBias:
     name = "float_bias"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             if not is_integer_bias(node):
@@ -41,14 +37,11 @@ class FloatBias:
             bias = constant(names.fresh(f"{node.inputs[0].name}_float"), _dequantize(node))
             redirect(graph, node.outputs[0], bias)
             changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [
             n.name for n in graph.nodes if is_integer_bias(n) and not is_output(graph, n.outputs[0])
         ]
-        return f"integer biases left: {', '.join(left[:3])}" if left else None
 
 
 def is_integer_bias(node: gs.Node) -> bool:

@@ -2,8 +2,8 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import is_output, only_reader, producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import is_output, only_reader, producer, redirect
 from tasks.surgery.quantizers import WEIGHTED, has_grid, is_constant_dq, is_dq, is_q
 
 # Pointwise functions of one tensor that compilers append to a convolution.
@@ -26,7 +26,7 @@ ACTIVATIONS = frozenset(
 _GATES = frozenset({"Sigmoid", "HardSigmoid"})
 
 
-class FloatEpilogue:
+class FloatEpilogue(Pass):
     """Rules. NVIDIA's advice not to quantize the outputs of weighted operators by habit.
 
     1. Q and DQ between Conv, ConvTranspose, Gemm or MatMul and an activation function go: the two
@@ -40,21 +40,14 @@ class FloatEpilogue:
     name = "float_epilogue"
     keeps_values = False
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         for node in graph.nodes:
             quantize = cutting_quantizer(graph, node)
             if quantize is not None and redirect(graph, node.outputs[0], quantize.inputs[0]):
                 changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if cutting_quantizer(graph, n) is not None]
-        return f"quantizers inside an epilogue left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if cutting_quantizer(graph, n) is not None]
 
 
 def cutting_quantizer(graph: gs.Graph, dequantize: gs.Node) -> gs.Node | None:

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import (
     Names,
     constant,
@@ -11,7 +11,6 @@ from tasks.surgery.graph import (
     only_reader,
     producer,
     replace_input,
-    sweep,
 )
 from tasks.surgery.integers import RESHAPES
 from tasks.surgery.passes.integer_weights import along_axis
@@ -22,7 +21,7 @@ _POOLS = frozenset({"GlobalAveragePool", "ReduceMean", "AveragePool"})
 LARGEST_WEIGHTS = 1 << 22
 
 
-class FloatHead:
+class FloatHead(Pass):
     """Rules. Seen in plans of TensorRT for RTX: one kernel instead of two, and no rounding.
 
     1. A Gemm between global pooling and an output of the graph reads the pooled values in float:
@@ -39,8 +38,7 @@ class FloatHead:
     def requires(self, graph: gs.Graph) -> str | None:
         return None if any(n.op == "Gemm" for n in graph.nodes) else "the graph has no Gemm"
 
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             pair = _head_pair(graph, node)
@@ -57,12 +55,9 @@ class FloatHead:
             for reader in list(dequantize.outputs[0].outputs):
                 replace_input(reader, dequantize.outputs[0], quantize.inputs[0])
             changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _head_pair(graph, n) is not None]
-        return f"classifiers in INT8 left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if _head_pair(graph, n) is not None]
 
 
 def _head_pair(graph: gs.Graph, gemm: gs.Node) -> tuple[gs.Node, gs.Node] | None:

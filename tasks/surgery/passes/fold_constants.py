@@ -8,13 +8,13 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import in_order, is_constant, is_output, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import in_order, is_constant, is_output
 
 Array = NDArray[Any]
 
 
-class FoldConstants:
+class FoldConstants(Pass):
     """Rules.
 
     1. A Constant node's value becomes an initializer under the node's output name, unread: the
@@ -28,11 +28,7 @@ class FoldConstants:
     name = "fold_constants"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         for node in in_order(graph.nodes):
             if node.domain or len(node.outputs) != 1 or is_output(graph, node.outputs[0]):
                 continue
@@ -43,14 +39,11 @@ class FoldConstants:
             node.outputs.clear()
             output.to_constant(value)
             changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [
             n.name for n in graph.nodes if n.op == "Constant" and not is_output(graph, n.outputs[0])
         ]
-        return f"Constant nodes left: {', '.join(left[:3])}" if left else None
 
 
 def _value(node: gs.Node) -> Any:

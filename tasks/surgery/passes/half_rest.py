@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import (
     Names,
     constant,
@@ -28,7 +28,7 @@ LARGEST = float(np.finfo(np.float16).max)
 _FIXED_FLOAT32 = {"Resize": {2}, "Upsample": {1}, "NonMaxSuppression": {0, 1, 3, 4}}
 
 
-class HalfRest:
+class HalfRest(Pass):
     """Rules, for compilers of strongly typed networks: the graph's types are the plan's.
 
     1. Float32 constants become float16: biases, scales, whatever operators in float read.
@@ -57,8 +57,7 @@ class HalfRest:
                     return f"{tensor.name!r}, read by {node.name!r}, is too large for float16"
         return None
 
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         islands = _islands(graph)
         changes.changed.extend(_keep_wide(graph, islands, names))
@@ -81,17 +80,15 @@ class HalfRest:
                 kept = (is_dq(node) and node.inputs[1].dtype == _F32) or id(node) in wide
                 if tensor.dtype == _F32 and id(tensor) not in ends and not fixed and not kept:
                     tensor.dtype = _F16
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [
             tensor.name
             for node in graph.nodes
             if not (is_q(node) or is_dq(node) or _is_island(node))
             for place, tensor in enumerate(node.inputs)
             if _is_float32(tensor) and place not in _FIXED_FLOAT32.get(node.op, ())
         ]
-        return f"float32 constants left: {', '.join(left[:3])}" if left else None
 
 
 def _is_island(node: gs.Node) -> bool:

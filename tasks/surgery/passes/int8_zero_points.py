@@ -3,15 +3,15 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names
-from tasks.surgery.integer_groups import IntegerGroup
+from tasks.surgery.integer_groups import free_groups
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 UINT8 = np.dtype(np.uint8)
 
 
-class Int8ZeroPoints:
+class Int8ZeroPoints(Pass):
     """Rules.
 
     1. uint8 with zero-point 128 and int8 with zero-point 0 are the same grid, 128 apart: the
@@ -26,32 +26,15 @@ class Int8ZeroPoints:
     name = "int8_zero_points"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
-        done: set[int] = set()
-        for node in graph.nodes:
-            if id(node) in done or not _is_offset(node):
-                continue
-            group = IntegerGroup(graph, node, _is_offset)
-            done.update(id(member) for member in group.quantizers)
-            if group.obstacle is not None:
-                changes.skip(node.name, group.obstacle)
-                continue
+        for group in free_groups(graph, _is_offset, changes):
             group.retype(np.dtype(np.int8), -128, names)
             changes.changed.extend(member.name for member in group.quantizers)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
-            node.name
-            for node in graph.nodes
-            if _is_offset(node) and IntegerGroup(graph, node, _is_offset).obstacle is None
-        ]
-        return f"uint8 zero-points left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        groups = free_groups(graph, _is_offset, Changes())
+        return [group.quantizers[0].name for group in groups]
 
 
 def _is_offset(node: gs.Node) -> bool:

@@ -6,12 +6,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import Names, constant, is_constant, is_output, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import Names, constant, is_constant, is_output, redirect
 from tasks.surgery.quantizers import Grid, grid_of, has_grid, is_q
 
 
-class IntegerWeights:
+class IntegerWeights(Pass):
     """Rules.
 
     1. QuantizeLinear of an initializer is computed here; its DequantizeLinear stays. That is the
@@ -22,11 +22,7 @@ class IntegerWeights:
     name = "integer_weights"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             if not _is_weight_quantizer(node):
@@ -39,18 +35,15 @@ class IntegerWeights:
             stored = constant(names.fresh(f"{node.inputs[0].name}_quantized"), integers)
             redirect(graph, node.outputs[0], stored)
             changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [
             n.name
             for n in graph.nodes
             if _is_weight_quantizer(n)
             and not grid_of(n).block_size
             and not is_output(graph, n.outputs[0])
         ]
-        return f"weights quantized at run time left: {', '.join(left[:3])}" if left else None
 
 
 def _is_weight_quantizer(node: gs.Node) -> bool:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import redirect
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 
-class MergeEqual:
+class MergeEqual(Pass):
     """Rules.
 
     1. QuantizeLinear nodes of one grid that read the same tensor become the first of them.
@@ -20,11 +20,7 @@ class MergeEqual:
     name = "merge_equal"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         outputs = {id(tensor) for tensor in graph.outputs}
         # Merging quantizers gives dequantizers a common input, hence the order.
         for kind in (is_q, is_dq):
@@ -33,18 +29,15 @@ class MergeEqual:
                     continue
                 redirect(graph, other.outputs[0], first.outputs[0])
                 changes.changed.append(other.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
+    def left(self, graph: gs.Graph) -> list[str]:
         outputs = {id(tensor) for tensor in graph.outputs}
-        left = [
+        return [
             other.name
             for kind in (is_q, is_dq)
             for _, other in equal_pairs(graph, kind)
             if id(other.outputs[0]) not in outputs
         ]
-        return f"equal quantizers left: {', '.join(left[:3])}" if left else None
 
 
 def equal_pairs(graph: gs.Graph, kind: Callable[[gs.Node], bool]) -> list[tuple[gs.Node, gs.Node]]:

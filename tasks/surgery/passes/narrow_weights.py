@@ -3,12 +3,12 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names, constant
 from tasks.surgery.quantizers import grid_of, has_grid, is_constant_dq
 
 
-class NarrowWeights:
+class NarrowWeights(Pass):
     """Rules.
 
     1. An int8 weight of -128 becomes -127, TensorRT's own symmetric range: one step of that
@@ -19,11 +19,7 @@ class NarrowWeights:
     name = "narrow_weights"
     keeps_values = False
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             if not reaches_lowest(node):
@@ -34,11 +30,9 @@ class NarrowWeights:
             )
             changes.changed.append(f"{node.inputs[0].name} ({int((weights == -128).sum())} values)")
             node.inputs[0] = narrowed
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [node.name for node in graph.nodes if reaches_lowest(node)]
-        return f"weights of -128 left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [node.name for node in graph.nodes if reaches_lowest(node)]
 
 
 def reaches_lowest(node: gs.Node) -> bool:

@@ -2,7 +2,7 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import (
     Names,
     in_order,
@@ -10,7 +10,6 @@ from tasks.surgery.graph import (
     producer,
     redirect,
     replace_input,
-    sweep,
 )
 from tasks.surgery.integers import MOVES_VALUES, RESHAPES
 from tasks.surgery.quantizers import (
@@ -26,7 +25,7 @@ from tasks.surgery.quantizers import (
 _SANDWICHED = MOVES_VALUES - RESHAPES - {"Split"}
 
 
-class PlaceAroundMoves:
+class PlaceAroundMoves(Pass):
     """Rules. Rounding is monotone and pointwise, so it commutes with all of these.
 
     1. MaxPool, Transpose, Slice and the like between float and a QuantizeLinear get the same
@@ -40,11 +39,7 @@ class PlaceAroundMoves:
     name = "place_around_moves"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         # Against the flow, so that a pair climbs a whole chain at once.
         for node in reversed(in_order(graph.nodes)):
@@ -52,12 +47,9 @@ class PlaceAroundMoves:
                 changes.changed.append(node.name)
             if _add_behind(graph, node, names):
                 changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _grid_behind(graph, n) and _reads_float(n)]
-        return f"moved in float ahead of a quantizer: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if _grid_behind(graph, n) and _reads_float(n)]
 
 
 def _reads_float(node: gs.Node) -> bool:

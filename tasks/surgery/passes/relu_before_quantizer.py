@@ -2,12 +2,12 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import is_constant, is_output, only_reader, producer
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 
-class ReluBeforeQuantizer:
+class ReluBeforeQuantizer(Pass):
     """Rules.
 
     1. x, Q, DQ, Relu becomes x, Relu, Q, DQ: a grid with a zero commutes with max(0, x), because
@@ -19,11 +19,7 @@ class ReluBeforeQuantizer:
     name = "relu_before_quantizer"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         pending = [node for node in graph.nodes if node.op == "Relu"]
         while pending:
             relu = pending.pop()
@@ -51,11 +47,9 @@ class ReluBeforeQuantizer:
                         if tensor is after:
                             reader.inputs[index] = real
             changes.changed.append(relu.name)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _pair_ahead(graph, n) is not None]
-        return f"quantizers ahead of ReLU left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if _pair_ahead(graph, n) is not None]
 
 
 def _pair_ahead(graph: gs.Graph, relu: gs.Node) -> tuple[gs.Node, gs.Node] | None:

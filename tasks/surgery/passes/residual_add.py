@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.depth import depths
-from tasks.surgery.graph import is_constant, only_reader, producer, replace_input, sweep
+from tasks.surgery.graph import is_constant, only_reader, producer, replace_input
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
-class ResidualAdd:
+class ResidualAdd(Pass):
     """Rules. NVIDIA's Q/DQ placement advice: Conv, Add and ReLU then become one kernel.
 
     1. Q and DQ between a Conv and an Add go, where nothing else reads the Conv.
@@ -31,8 +31,7 @@ class ResidualAdd:
     def requires(self, graph: gs.Graph) -> str | None:
         return None if any(n.op == "Add" for n in graph.nodes) else "the graph has no Add"
 
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         depth = depths(graph)
         for node in list(graph.nodes):
             if node.op != "Add" or node.domain:
@@ -55,12 +54,9 @@ class ResidualAdd:
             if skip.is_float or not fused.is_float:
                 replace_input(node, fused.tensor, fused.source)
                 changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [node.name for node in cut_adds(graph)]
-        return f"Adds with both edges quantized left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [node.name for node in cut_adds(graph)]
 
 
 def cut_adds(graph: gs.Graph) -> list[gs.Node]:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names, producer
 from tasks.surgery.integers import cast_type
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
@@ -12,7 +12,7 @@ from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
 _INT8, _UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
 
 
-class RestoreInt8:
+class RestoreInt8(Pass):
     """Rules.
 
     1. Exports of qint8 activations by older PyTorch (2.3.1 is one) write the first quantizer as
@@ -29,8 +29,7 @@ class RestoreInt8:
     def requires(self, graph: gs.Graph) -> str | None:
         return None if _is_marked(graph) else "no sign of mislabelled qint8 activations"
 
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             if _is_mislabelled(node):
@@ -43,11 +42,9 @@ class RestoreInt8:
                 node.attrs["to"] = int(onnx.TensorProto.INT8)
                 node.outputs[0].dtype = _INT8
                 changes.changed.append(node.name)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _is_mislabelled(n)]
-        return f"mislabelled quantizers left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if _is_mislabelled(n)]
 
 
 def _is_marked(graph: gs.Graph) -> bool:

@@ -2,12 +2,12 @@
 
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
 
 
-class ScalarScales:
+class ScalarScales(Pass):
     """Rules.
 
     1. Scale and zero-point of one element become 0-d. Shape (1,) means "per axis": compilers then
@@ -19,11 +19,7 @@ class ScalarScales:
     name = "scalar_scales"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             if _is_settled(node):
@@ -35,11 +31,9 @@ class ScalarScales:
             if grid.per_tensor:
                 node.attrs.pop("axis", None)
             changes.changed.append(node.name)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [node.name for node in graph.nodes if not _is_settled(node)]
-        return f"scales per axis of one element left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [node.name for node in graph.nodes if not _is_settled(node)]
 
 
 def _is_settled(node: gs.Node) -> bool:

@@ -5,14 +5,14 @@ import onnx_graphsurgeon as gs
 
 from schemas.base import Target
 from schemas.errors import InputError
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import is_constant
 from tasks.surgery.quantizers import grid_of, is_dq, is_q
 
 _OFFSETS = {np.dtype(np.uint8): {0, 127, 128, 129}, np.dtype(np.int8): {-1, 0, 1}}
 
 
-class Screen:
+class Screen(Pass):
     """Rules. Each refusal is one line that names the node and says what to do.
 
     1. Scales computed while the network runs, scales that are zero, negative or not finite,
@@ -26,17 +26,10 @@ class Screen:
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
+    def change(self, graph: gs.Graph, changes: Changes) -> None:  # noqa: ARG002
         for node in graph.nodes:
             if is_q(node) or is_dq(node):
                 self._screen(node)
-        return Changes()
-
-    def ensures(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
 
     def _screen(self, node: gs.Node) -> None:
         grid = grid_of(node)

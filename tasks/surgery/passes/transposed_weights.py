@@ -3,12 +3,12 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
-from tasks.surgery.graph import Names, constant, is_output, only_reader, producer, redirect, sweep
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import Names, constant, is_output, only_reader, producer, redirect
 from tasks.surgery.quantizers import grid_of, has_grid, is_constant_dq
 
 
-class TransposedWeights:
+class TransposedWeights(Pass):
     """Rules.
 
     1. A Transpose of dequantized weights is computed on their integers, and the axis of their
@@ -20,11 +20,7 @@ class TransposedWeights:
     name = "transposed_weights"
     keeps_values = True
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
             weights = _weights_behind(graph, node)
@@ -40,12 +36,9 @@ class TransposedWeights:
             weights.outputs[0].shape = list(turned.shape)
             redirect(graph, node.outputs[0], weights.outputs[0])
             changes.changed.append(node.name)
-        sweep(graph)
-        return changes
 
-    def ensures(self, graph: gs.Graph) -> str | None:
-        left = [n.name for n in graph.nodes if _weights_behind(graph, n) is not None]
-        return f"transposed weights left: {', '.join(left[:3])}" if left else None
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [n.name for n in graph.nodes if _weights_behind(graph, n) is not None]
 
 
 def _weights_behind(graph: gs.Graph, node: gs.Node) -> gs.Node | None:

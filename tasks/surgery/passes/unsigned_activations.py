@@ -3,9 +3,9 @@
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.contract import Changes
+from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names, is_constant
-from tasks.surgery.integer_groups import IntegerGroup
+from tasks.surgery.integer_groups import free_groups
 from tasks.surgery.integers import MOVES_VALUES
 from tasks.surgery.passes.align_concat import aligned_concat
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
@@ -15,7 +15,7 @@ _KEEP_SIGN = MOVES_VALUES | {"AveragePool", "GlobalAveragePool", "GlobalMaxPool"
 _COMBINE = frozenset({"Add", "Mul", "Concat", "Max"})
 
 
-class UnsignedActivations:
+class UnsignedActivations(Pass):
     """Rules.
 
     1. int8 with zero-point 0 becomes uint8 with zero-point 0 and the same scale where no value can
@@ -30,31 +30,16 @@ class UnsignedActivations:
     name = "unsigned_activations"
     keeps_values = False
 
-    def requires(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
-
-    def apply(self, graph: gs.Graph) -> Changes:
-        changes = Changes()
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         signs = Signs()
-        done: set[int] = set()
-        for node in graph.nodes:
-            if id(node) in done or not _is_signed(node) or not signs.never_negative(node.inputs[0]):
-                continue
-            group = IntegerGroup(graph, node, lambda n: _may_turn(n, signs))
-            done.update(id(member) for member in group.quantizers)
-            if group.obstacle is not None:
-                changes.skip(node.name, group.obstacle)
-                continue
+        for group in free_groups(graph, lambda n: _may_turn(n, signs), changes, starts=is_q):
             if any(_joins_negative(graph, member, signs) for member in group.quantizers):
-                changes.skip(node.name, "joined with values that can be negative")
+                name = group.quantizers[0].name
+                changes.skip(name, "joined with values that can be negative")
                 continue
             group.retype(np.dtype(np.uint8), 0, names)
             changes.changed.extend(member.name for member in group.quantizers)
-        return changes
-
-    def ensures(self, graph: gs.Graph) -> str | None:  # noqa: ARG002
-        return None
 
 
 def _is_signed(node: gs.Node) -> bool:
