@@ -35,15 +35,15 @@ def configure(store: Store, *, debug: bool = False) -> None:
         os.environ.setdefault(name, value)
 
 
-def configure_worker(artifacts: Path, *, debug: bool = False) -> None:
-    """Point this process and the runs that it starts at an artifact folder.
+def configure_worker(store: Store, *, debug: bool = False) -> None:
+    """Point this process and the runs that it starts at an artifact store.
 
     Unlike a run of one's own, a worker's log is read on the server, with a line for what it does.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG" if debug else "INFO")
     # So often a run says that it lives: flows/deploy/automations.py waits three times as long.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
-    configure(artifacts, debug=debug)
+    configure(store, debug=debug)
 
 
 def quiet() -> None:
