@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,29 @@ class Session(Protocol):
 
     def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
         """Milliseconds of each of ``calls`` calls: ``float64[calls]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Milliseconds of each call's parts, ``float64[calls]`` each.
+
+    ``h2d`` and ``d2h`` are the copies to the GPU and back, ``compute`` what lies between them, all
+    three by the GPU's own clock. ``enqueue`` is how long the CPU took to queue them.
+    """
+
+    h2d: NDArray[np.float64]
+    compute: NDArray[np.float64]
+    d2h: NDArray[np.float64]
+    enqueue: NDArray[np.float64]
+
+
+@runtime_checkable
+class PhasedSession(Session, Protocol):
+    """A session whose calls have parts that can be told apart: on a GPU."""
+
+    def time_phases(self, batch: NDArray[np.float32], calls: int) -> Phases:
+        """What the parts of ``calls`` calls take; these are other calls than :meth:`time`'s."""
         ...
 
 

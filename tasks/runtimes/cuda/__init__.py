@@ -1,0 +1,1 @@
+"""NVIDIA GPUs through pycuda: memory, streams, events and graphs, whoever made the kernels."""
