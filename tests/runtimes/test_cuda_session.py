@@ -13,6 +13,7 @@ import pytest
 
 from schemas.engine import ShapeRange, TensorInfo
 from schemas.errors import InputError
+from tasks.runtimes.cuda.executor import Stream
 from tasks.runtimes.cuda.session import CudaSession
 from tests.runtimes.fakes.pycuda_fake import FakeDriver, FakeLibrary
 
@@ -30,8 +31,8 @@ class Doubled:
     def bind(self, shape: tuple[int, ...], input_address: int, output_address: int) -> None:
         self.shape, self.addresses = shape, (input_address, output_address)
 
-    def enqueue(self, stream: int) -> None:
-        assert stream > 0
+    def enqueue(self, stream: Stream) -> None:
+        assert stream.handle > 0
         self.library.do(self._run)
 
     def _run(self) -> None:

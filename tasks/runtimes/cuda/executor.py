@@ -3,6 +3,13 @@
 from typing import Protocol
 
 
+class Stream(Protocol):
+    """pycuda's stream; its own kernels want it whole, other libraries its ``CUstream`` handle."""
+
+    @property
+    def handle(self) -> int: ...
+
+
 class Executor(Protocol):
     """A network whose input and output lie at addresses in the GPU's memory.
 
@@ -14,6 +21,6 @@ class Executor(Protocol):
         """Read images of ``shape`` from one address and write logits to the other from now on."""
         ...
 
-    def enqueue(self, stream: int) -> None:
-        """Queue one inference on a stream, given as a ``CUstream`` handle; do not wait for it."""
+    def enqueue(self, stream: Stream) -> None:
+        """Queue one inference on a stream; do not wait for it."""
         ...

@@ -42,7 +42,7 @@ class Lane:
             self._input: Any = driver.mem_alloc(self.images.nbytes)
             self._output: Any = driver.mem_alloc(self.logits.nbytes)
             executor.bind(shapes[0], int(self._input), int(self._output))
-            executor.enqueue(self.stream.handle)
+            executor.enqueue(self.stream)
             self.stream.synchronize()
         except driver.MemoryError as error:
             raise InputError(_full(driver, shapes, dtypes)) from error
@@ -50,9 +50,9 @@ class Lane:
             self._capture(library)
 
     def _capture(self, library: Any) -> None:
-        handle = self.stream.handle
+        stream = self.stream
         try:
-            self._graph = Graph(handle, lambda: self._executor.enqueue(handle), library)
+            self._graph = Graph(stream.handle, lambda: self._executor.enqueue(stream), library)
         except CaptureError as error:
             log.warning("runs without a CUDA graph, as it cannot be captured: %s", error)
 
@@ -69,7 +69,7 @@ class Lane:
 
     def compute(self) -> None:
         if self._graph is None:
-            self._executor.enqueue(self.stream.handle)
+            self._executor.enqueue(self.stream)
         else:
             self._graph.launch()
 
