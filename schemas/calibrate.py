@@ -18,6 +18,17 @@ class CalibrationConfig(Strict):
         default="train", description="never the split that accuracy is measured on"
     )
     images: PositiveInt = Field(default=512, description="drawn at random without replacement")
+    until: Literal["images", "converged"] = Field(
+        default="images",
+        description="images: that many and no more; converged: at least that many, then twice as "
+        "many again until the scales no longer change",
+    )
+    tolerance: PositiveFloat = Field(
+        default=0.1,
+        description="a scale has settled if it changed by at most this share when the number of "
+        "images doubled; the scales have converged once nine in ten have settled",
+    )
+    max_images: PositiveInt = Field(default=4096, description="the most, with until: converged")
     batch_size: PositiveInt = 64
     seed: NonNegativeInt = 0
 
@@ -42,8 +53,42 @@ class CalibrationTable(Strict):
     tensors: dict[str, TensorRange]
 
 
+class ScaleCheck(Strict):
+    """How far the scales moved since half as many images were seen."""
+
+    images: PositiveInt
+    largest_change: float = Field(description="relative, of the scale that moved most")
+    tensor: str = Field(description="whose scale that is")
+    median_change: float
+    settled: float = Field(description="share of the scales that moved within the tolerance")
+
+
+class TensorQuality(Strict):
+    """How well one activation's grid fits what it saw."""
+
+    name: str
+    scale: float
+    saturated: float = Field(description="share of the values beyond the ends of the grid")
+    unused: float = Field(description="share of the grid beyond the largest magnitude seen")
+    constant: bool
+
+
+class CalibrationQuality(Strict):
+    """What there is to say about a calibration besides its scales."""
+
+    images: PositiveInt
+    images_by_class: dict[str, int] = Field(description="every class, those without images too")
+    left_out: int = Field(description="images passed over because accuracy is measured on them")
+    checks: tuple[ScaleCheck, ...]
+    converged: bool | None = Field(description="None: too few images to tell")
+    checked_images: int = Field(description="images that saturation was counted on")
+    tensors: tuple[TensorQuality, ...]
+    warnings: tuple[str, ...]
+
+
 class CalibrateResult(Strict):
     table: ArtifactRef = Field(description="JSON: a CalibrationTable")
+    quality: ArtifactRef = Field(description="JSON: a CalibrationQuality")
     images_per_second: PositiveFloat
     mode: QuantizedMode = Field(description="the interface that the later stages go on with")
     mode_reason: str = Field(description="why, in words")

@@ -1,6 +1,7 @@
 """Which images to calibrate on."""
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,38 @@ from tasks.datasets.dataset import Dataset
 CHUNK = 256
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """``indices: int64[N]`` of images in the order drawn, and each one's own digest."""
+
+    indices: NDArray[np.int64]
+    contents: tuple[str, ...]
+    left_out: int
+
+    def sha256(self, images: int) -> str:
+        """The digest of what the first so many images hold."""
+        return hashlib.sha256("\n".join(self.contents[:images]).encode()).hexdigest()
+
+
 def draw(
     candidates: Dataset, held_out: Dataset, config: CalibrationConfig
 ) -> tuple[NDArray[np.int64], str]:
     """Indices int64[images] of calibration images, and the digest of what they hold.
 
-    Drawn at random without replacement, in an order that the seed fixes. An image that is also in
-    ``held_out``, by content, is passed over, since accuracy is measured there. Raises InputError
-    where not enough images are left.
+    As ``draw_at_most``, exactly as many as the job asks for.
+    """
+    drawn = draw_at_most(config.images, candidates, held_out, config)
+    return drawn.indices, drawn.sha256(config.images)
+
+
+def draw_at_most(
+    most: int, candidates: Dataset, held_out: Dataset, config: CalibrationConfig
+) -> Drawn:
+    """Calibration images: ``most``, or as many as there are, and no fewer than the job asks for.
+
+    Drawn at random without replacement, in an order that the seed fixes: fewer are the first of
+    more. An image that is also in ``held_out``, by content, is passed over, since accuracy is
+    measured there. Raises InputError where not enough images are left.
     """
     if config.images > len(candidates):
         raise InputError(
@@ -30,17 +55,21 @@ def draw(
     order = np.random.default_rng(config.seed).permutation(len(candidates)).astype(np.int64)
     chosen: list[int] = []
     contents: list[str] = []
+    left_out = 0
     for start in range(0, len(order), CHUNK):
         part = order[start : start + CHUNK]
         for index, digest in zip(part.tolist(), candidates.content_digests(part), strict=True):
-            if digest not in measured_on:
-                chosen.append(index)
-                contents.append(digest)
-            if len(chosen) == config.images:
-                return (
-                    np.asarray(chosen, dtype=np.int64),
-                    hashlib.sha256("\n".join(contents).encode()).hexdigest(),
-                )
+            if len(chosen) == most:
+                break
+            if digest in measured_on:
+                left_out += 1
+                continue
+            chosen.append(index)
+            contents.append(digest)
+        if len(chosen) == most:
+            break
+    if len(chosen) >= config.images:
+        return Drawn(np.asarray(chosen, dtype=np.int64), tuple(contents), left_out)
     raise InputError(
         f"calibration overlaps evaluation: of the {len(candidates)} images in calibration.split "
         f"{config.split!r} only {len(chosen)} are not among the test images that accuracy is "

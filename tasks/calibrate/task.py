@@ -8,39 +8,75 @@ from schemas.data import DataRef
 from schemas.model import ModelRef
 from tasks.caching import stage
 
+CHECKED_IMAGES = 128
+"""Images that saturation is counted on, once the scales are known."""
+
 
 @stage("calibrate", rooms=("artifacts", "models", "datasets"), versions=("torch", "torchvision"))
 def calibrate(
     model: ModelRef, data: DataRef, calibration: CalibrationConfig, quantization: QuantizationConfig
 ) -> CalibrateResult:
     """Choose every activation's scale from calibration images."""
+    import logging
+
     import torch
 
     from tasks.artifacts.store import current_store
+    from tasks.calibrate.convergence import Convergence
     from tasks.calibrate.observe import observe
-    from tasks.calibrate.sample import draw
+    from tasks.calibrate.quality import assess, saturation
+    from tasks.calibrate.sample import draw_at_most
     from tasks.datasets.open import open_dataset
     from tasks.models.choose import choose, example_of
     from tasks.models.float32 import load_float32
+    from tasks.models.quantizer import quantizer
 
     store = current_store()
     network = load_float32(model, store)
     candidates = open_dataset(data.config, calibration.split)
-    indices, digest = draw(candidates, open_dataset(data.config, "test"), calibration)
-    choice = choose(network, quantization, example_of(data.input_shape))
+    converging = calibration.until == "converged"
+    most = max(calibration.images, calibration.max_images if converging else 0)
+    drawn = draw_at_most(most, candidates, open_dataset(data.config, "test"), calibration)
+    example = example_of(data.input_shape)
+    choice = choose(network, quantization, example)
     settled = quantization.model_copy(update={"mode": choice.mode})
     started = time.perf_counter()
-    batches = candidates.batches(calibration.batch_size, indices, "calibrate")
+    batches = candidates.batches(calibration.batch_size, drawn.indices, "calibrate")
+    convergence = Convergence(calibration)
     table = observe(
         network,
         (torch.from_numpy(batch.images) for batch in batches),
         settled,
-        images_sha256=digest,
+        images_sha256="",
+        convergence=convergence,
     )
     elapsed = time.perf_counter() - started
+    table = table.model_copy(update={"images_sha256": drawn.sha256(table.images)})
+    used = drawn.indices[: table.images]
+    few = used[:CHECKED_IMAGES]
+    # Names of observers do not depend on their kind, and this is the quickest.
+    cheapest = settled.model_copy(update={"observer": "minmax", "observers": {}})
+    quality = assess(
+        table,
+        saturation(
+            quantizer(choice.mode).prepare(network, cheapest, example),
+            (torch.from_numpy(b.images) for b in candidates.batches(calibration.batch_size, few)),
+            table,
+        ),
+        len(few),
+        candidates.labels[used],
+        candidates.classes,
+        drawn.left_out,
+        convergence.checks,
+        convergence.converged,
+        calibration,
+    )
+    for warning in quality.warnings:
+        logging.getLogger("enginesmith").warning("calibration: %s", warning)
     return CalibrateResult(
         table=store.put_model("calibration", table),
-        images_per_second=len(indices) / elapsed,
+        quality=store.put_model("calibration-quality", quality),
+        images_per_second=table.images / elapsed,
         mode=choice.mode,
         mode_reason=choice.reason,
     )

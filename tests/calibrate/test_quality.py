@@ -1,0 +1,150 @@
+"""Calibrations with something wrong, and when more images are not needed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from schemas.calibrate import CalibrationConfig, CalibrationQuality, CalibrationTable, TensorRange
+from schemas.convert import QuantizationConfig
+from tasks.calibrate.convergence import Convergence
+from tasks.calibrate.observe import observe
+from tasks.calibrate.quality import assess, saturation
+from tasks.models.eager import prepare_for_calibration
+from tasks.models.resnet import ResNet
+
+MINMAX = QuantizationConfig(mode="eager", observer="minmax")
+IMAGES = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return ResNet((1,), (8,), num_classes=10, in_channels=1).eval()
+
+
+def judged(
+    table: CalibrationTable,
+    labels: list[int],
+    saturated: dict[str, float] | None = None,
+    convergence: Convergence | None = None,
+) -> CalibrationQuality:
+    config = CalibrationConfig()
+    return assess(
+        table,
+        saturated or {},
+        64,
+        np.array(labels),
+        ("cat", "dog", "ship"),
+        0,
+        convergence.checks if convergence else [],
+        convergence.converged if convergence else None,
+        config,
+    )
+
+
+def table_of(**ranges: tuple[float, float, float]) -> CalibrationTable:
+    return CalibrationTable(
+        images=64,
+        images_sha256="",
+        tensors={
+            name: TensorRange(minimum=low, maximum=high, scale=scale, zero_point=128)
+            for name, (low, high, scale) in ranges.items()
+        },
+    )
+
+
+FITTING = table_of(relu=(0.0, 1.27, 0.01))
+
+
+def test_a_good_calibration_has_no_warning() -> None:
+    quality = judged(FITTING, [0, 1, 2])
+    assert quality.warnings == ()
+    assert quality.images_by_class == {"cat": 1, "dog": 1, "ship": 1}
+    assert quality.tensors[0].unused == pytest.approx(0)
+
+
+def test_images_of_one_class_are_one_warning() -> None:
+    (warning,) = judged(FITTING, [1, 1, 1]).warnings
+    assert "all calibration images are of one class, dog" in warning
+
+
+def test_a_class_without_images_is_named() -> None:
+    (warning,) = judged(FITTING, [0, 2, 2]).warnings
+    assert "1 of 3 classes have no calibration image (dog)" in warning
+
+
+def test_constant_activations_are_one_warning_with_names() -> None:
+    table = table_of(a=(0.0, 0.0, 1e-7), b=(0.0, 0.0, 1e-7), c=(0.0, 1.0, 0.01))
+    (warning,) = judged(table, [0, 1, 2]).warnings
+    assert "2 activations never changed over all images (a, b)" in warning
+
+
+def test_a_grid_wider_than_what_was_seen_is_partly_unused() -> None:
+    assert judged(table_of(x=(-0.3, 0.635, 0.01)), [0, 1, 2]).tensors[0].unused == 0.5
+
+
+def test_saturation_is_counted_on_the_network_itself(network: nn.Module) -> None:
+    """Half the grid that minmax chose: what lies beyond is then known from the inputs."""
+    table = observe(network, [IMAGES], MINMAX, images_sha256="")
+    whole = saturation(prepare_for_calibration(network, MINMAX), [IMAGES], table)
+    assert max(whole.values()) < 1e-3
+    name = "quant.activation_post_process"
+    entry = table.tensors[name].model_copy(update={"scale": table.tensors[name].scale / 2})
+    halved = table.model_copy(update={"tensors": {**table.tensors, name: entry}})
+    counted = saturation(prepare_for_calibration(network, MINMAX), [IMAGES], halved)
+    expected = float((127.5 * entry.scale < IMAGES).float().mean())
+    assert counted[name] == pytest.approx(expected)
+    assert expected > 0.4
+    quality = judged(halved, [0, 1, 2], counted)
+    assert any(f"{name} with {expected:.1%}" in w for w in quality.warnings)
+
+
+def batches(*peaks: float) -> list[torch.Tensor]:
+    """Batches of 16 images with the same values below each batch's own peak."""
+    made = []
+    for peak in peaks:
+        batch = IMAGES[:16].clone()
+        batch[0, 0, 0, 0] = peak
+        made.append(batch)
+    return made
+
+
+def run(network: nn.Module, config: CalibrationConfig, *peaks: float) -> tuple[int, Convergence]:
+    convergence = Convergence(config)
+    table = observe(network, batches(*peaks), MINMAX, images_sha256="", convergence=convergence)
+    return table.images, convergence
+
+
+def test_calibration_stops_once_the_scales_have_settled(network: nn.Module) -> None:
+    config = CalibrationConfig(images=32, until="converged", max_images=128)
+    used, convergence = run(network, config, *[1.0] * 8)
+    assert used == 32
+    assert convergence.converged
+
+
+def test_calibration_goes_on_while_the_scales_move(network: nn.Module) -> None:
+    config = CalibrationConfig(images=32, until="converged", max_images=128)
+    used, convergence = run(network, config, 1, 10, 100, 100, 100, 100, 100, 100)
+    assert used == 128
+    assert [check.images for check in convergence.checks] == [32, 64, 128]
+    assert convergence.checks[0].settled < 0.9
+    assert convergence.converged
+
+
+def test_a_number_of_images_is_kept_to_and_what_moves_is_said(network: nn.Module) -> None:
+    used, convergence = run(network, CalibrationConfig(images=64), 1, 1, 50, 50)
+    assert used == 64
+    assert convergence.converged is False
+    (warning,) = judged(FITTING, [0, 1, 2], convergence=convergence).warnings
+    assert "the scales have not settled: over the last doubling to 64 images" in warning
+    assert "calibration.until: converged" in warning
+
+
+def test_looking_on_does_not_change_the_scales(network: nn.Module) -> None:
+    for observer in ("histogram", "moving_average", "entropy"):
+        config = MINMAX.model_copy(update={"observer": observer})
+        parts = batches(1, 2, 3, 4)
+        convergence = Convergence(CalibrationConfig(images=64))
+        watched = observe(network, parts, config, images_sha256="", convergence=convergence)
+        assert watched == observe(network, parts, config, images_sha256="")
