@@ -1,19 +1,19 @@
 """The ``latest`` pointer of a job: promotion, rollback, and what there is.
 
-Layout of ``published/<job>/``::
+Layout within the artifact store, which is a folder or an object store::
 
-    latest.json               the pointer, replaced as a whole
-    versions/<digest>/        a version; nothing in it ever changes
-        version.json          what it holds, with digests; its own digest is the folder's name
+    published/<job>/latest.json          the pointer, replaced as a whole
+    published/<job>/versions/<digest>/   a version; nothing in it ever changes
+        version.json                     what it holds; its digest is the folder's name
 
 The pointer is a file and not a symbolic link, because object stores have no links and no renames:
 there one PUT replaces it just as atomically. Versions are named by content and not by a counter,
 because a counter needs a lock that object stores do not have, and because publishing the same
-thing twice then is one version.
+thing twice then is one version. ``version.json`` is written last: a folder without it is none.
 """
 
+import difflib
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,8 +24,11 @@ from pydantic import ValidationError
 from schemas.artifact import Sha256
 from schemas.base import Gate
 from schemas.errors import InputError
-from schemas.publish import Pointer, Promotion, VersionState
+from schemas.publish import Pointer, Promotion, Version, VersionState
+from tasks.artifacts.backend import Entry
+from tasks.artifacts.store import Store
 
+ROOT = "published"
 POINTER = "latest.json"
 VERSION = "version.json"
 
@@ -46,48 +49,53 @@ class WithdrawnError(InputError):
     """A version was rolled back, and is not promoted again unless asked for."""
 
 
-def published_root(artifacts: Path) -> Path:
-    """Where everything published of an artifact folder lies."""
-    return artifacts / "published"
+def job_key(job: str) -> str:
+    """Where a job's versions lie in the store."""
+    return f"{ROOT}/{job}"
 
 
-def version_folder(folder: Path, version: str) -> Path:
-    """Where a version lies in a job's folder."""
-    return folder / "versions" / version
+def version_key(job: str, version: str) -> str:
+    """Where a version lies in the store."""
+    return f"{job_key(job)}/versions/{version}"
 
 
-def read_pointer(folder: Path) -> Pointer | None:
-    """The pointer of the job published in ``folder``; None where nothing was promoted yet.
+def read_pointer(store: Store, job: str) -> Pointer | None:
+    """Which version of a job is the latest; None where nothing was promoted yet.
 
     Raises InputError where the file is not a pointer.
     """
-    file = folder / POINTER
+    key = f"{job_key(job)}/{POINTER}"
     try:
-        return Pointer.model_validate_json(file.read_bytes())
+        return Pointer.model_validate_json(store.backend.read(key))
     except FileNotFoundError:
         return None
     except ValidationError as error:
         raise InputError(
-            f"{file} is damaged ({error.errors()[0]['msg']}): remove it and publish again"
+            f"{key} in {store.location} is damaged ({error.errors()[0]['msg']}): remove it and "
+            "publish again"
         ) from error
 
 
 def promote(
-    folder: Path,
+    store: Store,
+    job: str,
     version: str,
     gates: Sequence[Gate],
     *,
     report_sha256: Sha256 | None = None,
     again: bool = False,
 ) -> Pointer:
-    """Make ``version``, which lies in ``folder`` already, the latest, unless it is already.
+    """Make ``version``, which is in the store already, the latest, unless it is already.
 
     Raises GatesFailedError unless there are gates and all passed, WithdrawnError where the version
     was rolled back before and ``again`` is False, and InputError where it is not there.
     """
     if not gates or not all(gate.passed for gate in gates):
-        raise GatesFailedError(folder.name, gates)
-    _check_there(folder, version)
+        raise GatesFailedError(job, gates)
+    if not is_there(store, job, version):
+        raise InputError(
+            f"version {version} of {job} is not in {store.location}: publish the run again"
+        )
     promotion = Promotion(
         version=version, promoted_at=datetime.now(UTC), report_sha256=report_sha256
     )
@@ -99,19 +107,20 @@ def promote(
             return pointer
         if version in pointer.withdrawn and not again:
             raise WithdrawnError(
-                f"version {version} of {folder.name} was rolled back and stays so: publish it with "
+                f"version {version} of {job} was rolled back and stays so: publish it with "
                 "--again if it is wanted after all"
             )
+        before = (*pointer.earlier, pointer.latest)
         return Pointer(
             latest=promotion,
-            earlier=_without((*pointer.earlier, pointer.latest), {version}),
+            earlier=tuple(x for x in before if x.version != version),
             withdrawn=tuple(x for x in pointer.withdrawn if x != version),
         )
 
-    return _replace(folder, change)
+    return _replace(store, job, change)
 
 
-def rollback(folder: Path) -> Pointer:
+def rollback(store: Store, job: str) -> Pointer:
     """Make what was the latest before the latest again, passing over versions that are gone.
 
     The version left behind is withdrawn: later runs that make it once more do not promote it.
@@ -120,13 +129,13 @@ def rollback(folder: Path) -> Pointer:
 
     def change(pointer: Pointer | None) -> Pointer:
         if pointer is None:
-            raise InputError(f"{folder.name} was never published: there is nothing to roll back")
-        gone = not _is_there(folder, pointer.latest.version)
-        present = [x for x in pointer.earlier if _is_there(folder, x.version)]
+            raise _never_published(store, job)
+        gone = not is_there(store, job, pointer.latest.version)
+        present = [x for x in pointer.earlier if is_there(store, job, x.version)]
         if not present:
             raise InputError(
-                f"version {pointer.latest.version} of {folder.name} has none before it that is "
-                "still there: publish another run instead"
+                f"version {pointer.latest.version} of {job} has none before it that is still "
+                "there: publish another run instead"
             )
         return Pointer(
             latest=present[-1],
@@ -135,42 +144,51 @@ def rollback(folder: Path) -> Pointer:
             withdrawn=pointer.withdrawn if gone else (*pointer.withdrawn, pointer.latest.version),
         )
 
-    return _replace(folder, change)
+    return _replace(store, job, change)
 
 
-def latest_folder(folder: Path) -> Path:
-    """The folder of the latest version of the job published in ``folder``.
+def latest_folder(store: Store, job: str) -> Path:
+    """The latest version of a job as a folder of this machine.
 
     Raises InputError where nothing was promoted, or what was has been removed.
     """
-    pointer = read_pointer(folder)
+    pointer = read_pointer(store, job)
     if pointer is None:
-        raise InputError(f"{folder.name} was never published: enginesmith publish {folder.name}")
+        raise _never_published(store, job)
     version = pointer.latest.version
-    if not _is_there(folder, version):
+    key = version_key(job, version)
+    try:
+        # The original is read, and not a copy that may outlive it.
+        held = Version.model_validate_json(store.backend.read(f"{key}/{VERSION}"))
+        for path in (*held.files, VERSION):
+            store.backend.fetch(f"{key}/{path}")
+    except FileNotFoundError as error:
         raise InputError(
-            f"latest of {folder.name} is version {version}, which was removed from {folder}: "
-            f"enginesmith rollback {folder.name}, or publish again"
-        )
-    return version_folder(folder, version)
+            f"latest of {job} is version {version}, which was removed from {store.location} or is "
+            f"not whole: enginesmith rollback {job}, or publish again"
+        ) from error
+    return store.root / key
 
 
-def versions(folder: Path) -> tuple[VersionState, ...]:
-    """Every complete version on disk, the latest promoted last and the never promoted first."""
-    pointer = read_pointer(folder)
+def versions(store: Store, job: str) -> tuple[VersionState, ...]:
+    """Every complete version in the store, the never promoted first and the latest last.
+
+    Raises InputError where nothing of the job was published.
+    """
+    pointer = read_pointer(store, job)
     known: tuple[Promotion, ...] = ()
     if pointer is not None:
         known = (*pointer.earlier, pointer.latest)
     order = {promotion.version: place for place, promotion in enumerate(known)}
-    names = [
-        path.parent.name
-        for path in folder.glob(f"versions/*/{VERSION}")
-        if len(path.parent.name) == 16
-    ]
+    prefix = f"{job_key(job)}/versions"
+    parts = [entry.key.removeprefix(f"{prefix}/").split("/") for entry in _below(store, prefix)]
+    names = [part[0] for part in parts if part[1:] == [VERSION]]
+    if pointer is None and not names:
+        raise _never_published(store, job)
     return tuple(
         VersionState(
             version=name,
-            path=version_folder(folder, name).relative_to(folder).as_posix(),
+            key=version_key(job, name),
             latest=pointer is not None and pointer.latest.version == name,
             promoted=known[order[name]] if name in order else None,
             withdrawn=pointer is not None and name in pointer.withdrawn,
@@ -179,58 +197,55 @@ def versions(folder: Path) -> tuple[VersionState, ...]:
     )
 
 
-def write_durably(file: Path, data: bytes) -> None:
-    """Replace a file as a whole; after a crash it holds either the old bytes or the new."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+def published_jobs(store: Store) -> tuple[str, ...]:
+    """The jobs of which something was promoted, by name."""
+    parts = [entry.key.split("/") for entry in _below(store, ROOT)]
+    return tuple(sorted(part[1] for part in parts if part[2:] == [POINTER]))
+
+
+def is_there(store: Store, job: str, version: str) -> bool:
+    """Whether a version is in the store as a whole."""
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(file.parent)
+        store.backend.read(f"{version_key(job, version)}/{VERSION}")
+    except FileNotFoundError:
+        return False
+    return True
 
 
-def sync_folder(folder: Path) -> None:
-    """Have a folder's entries on disk, so that a rename in it outlives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _below(store: Store, prefix: str) -> Iterator[Entry]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield from store.backend.entries(prefix)
+    except FileNotFoundError:
+        return
 
 
-def _replace(folder: Path, change: Callable[[Pointer | None], Pointer]) -> Pointer:
-    with _locked(folder):
-        before = read_pointer(folder)
+def _never_published(store: Store, job: str) -> InputError:
+    known = published_jobs(store)
+    near = difflib.get_close_matches(job, known, n=1)
+    if near:
+        hint = f"did you mean {near[0]}?"
+    elif known:
+        hint = f"published are {', '.join(known)}"
+    else:
+        hint = f"enginesmith publish {job} publishes its newest run"
+    return InputError(f"nothing of job {job} is published in {store.location} ({hint})")
+
+
+def _replace(store: Store, job: str, change: Callable[[Pointer | None], Pointer]) -> Pointer:
+    change(read_pointer(store, job))  # What cannot be done leaves nothing behind.
+    with _locked(store.root / job_key(job)):
+        before = read_pointer(store, job)
         after = change(before)
         if after != before:
-            write_durably(folder / POINTER, after.model_dump_json(indent=2).encode() + b"\n")
+            data = after.model_dump_json(indent=2).encode() + b"\n"
+            store.backend.write(f"{job_key(job)}/{POINTER}", data)
     return after
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One change at a time; the kernel lets go of the lock when its holder dies."""
-    if not folder.is_dir():
-        raise InputError(f"{folder.name} was never published: there is no folder {folder}")
+    """One change at a time on this machine; the kernel lets go when the holder dies."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _is_there(folder: Path, version: str) -> bool:
-    return (version_folder(folder, version) / VERSION).is_file()
-
-
-def _check_there(folder: Path, version: str) -> None:
-    if not _is_there(folder, version):
-        raise InputError(
-            f"version {version} of {folder.name} is not in {folder}: publish the run again"
-        )
-
-
-def _without(promotions: Sequence[Promotion], names: set[str]) -> tuple[Promotion, ...]:
-    return tuple(x for x in promotions if x.version not in names)
