@@ -4,10 +4,12 @@ from pydantic import Field
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
+from schemas.data import DataRef
 from schemas.engine import EngineResult, LayerTable, Manifest
-from schemas.evaluate import Accuracy
+from schemas.evaluate import Accuracy, Logits
 from schemas.job import Job
 from schemas.profiling import LatencyReport, ProfileResult
+from schemas.publish import Package, Publication
 from schemas.surgery import SurgeryReport, SurgeryResult
 
 
@@ -44,9 +46,26 @@ class RunReport(Strict):
     engines: tuple[EngineReport, ...]
     latencies: tuple[LatencyReport, ...]
     versions: dict[str, str]
+    data: DataRef | None = Field(default=None, description="what it was measured on")
+    package: Package | None = Field(
+        default=None, description="what is published where every gate passed; None: nothing"
+    )
+
+
+class ReportSources(Strict):
+    """What the page draws and shows besides the figures."""
+
+    exported: ArtifactRef = Field(description="the ONNX before surgery")
+    calibration: ArtifactRef = Field(description="JSON: a CalibrationTable")
+    float32: Logits
+    engine: Logits = Field(description="the first engine's answers, or its graph's")
 
 
 class ReportResult(Strict):
     passed: bool
     json_report: ArtifactRef = Field(description="JSON: a RunReport")
     markdown: ArtifactRef
+    page: ArtifactRef = Field(description="HTML, nothing of it elsewhere")
+    publication: Publication | None = Field(
+        default=None, description="how publishing ended; None: the job does not ask for it"
+    )

@@ -3,10 +3,12 @@
 import importlib.metadata
 
 from schemas.base import Gate
+from schemas.data import DataRef
 from schemas.engine import LayerTable, Manifest
 from schemas.evaluate import EvaluationReport
 from schemas.job import Job
 from schemas.profiling import LatencyReport
+from schemas.publish import Package
 from schemas.report import BuiltEngine, EngineReport, RunReport
 from schemas.surgery import SurgeryReport
 from tasks.artifacts.store import Store
@@ -15,7 +17,12 @@ PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt
 
 
 def assemble(
-    store: Store, job: Job, evaluation: EvaluationReport, built: list[BuiltEngine]
+    store: Store,
+    job: Job,
+    evaluation: EvaluationReport,
+    built: list[BuiltEngine],
+    data: DataRef,
+    package: Package | None = None,
 ) -> RunReport:
     """The report of a run, from what its stages stored."""
     surgeries = tuple(store.load(b.surgery.report, SurgeryReport) for b in built)
@@ -52,6 +59,8 @@ def assemble(
         engines=engines,
         latencies=latencies,
         versions=_versions(),
+        data=data,
+        package=package,
     )
 
 

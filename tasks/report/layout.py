@@ -24,6 +24,7 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
     files: dict[str, ArtifactRef] = {
         "report.md": result.markdown,
         "report.json": result.json_report,
+        "report.html": result.page,
     }
     for engine in report.engines:
         files[f"{engine.target}.plan"] = engine.plan

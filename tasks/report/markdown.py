@@ -16,7 +16,8 @@ def render(report: RunReport) -> str:
     """The page: verdict and gates first, then accuracy, latency, engines, surgery and origins."""
     verdict = "passed" if report.passed else "FAILED"
     parts = [f"# {report.job.name}: {verdict}", _gates(report), _accuracy(report)]
-    parts += [_latency(report), _engines(report), _surgery(report), _origins(report)]
+    parts += [_latency(report), _engines(report), _surgery(report)]
+    parts += [_published(report), _origins(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -116,6 +117,16 @@ def _surgery(report: RunReport) -> str:
             + "\n".join(parity)
         )
     return "\n\n".join(sections)
+
+
+def _published(report: RunReport) -> str:
+    package = report.package
+    if package is None:
+        return ""
+    formats = " and ".join(package.formats)
+    if not report.passed:
+        return "## Published\n\nNothing: a gate failed, so the latest version stays as it was."
+    return f"## Published\n\nVersion `{package.version}` as {formats}."
 
 
 def _origins(report: RunReport) -> str:

@@ -3,25 +3,37 @@
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from schemas.data import DataRef
 from schemas.evaluate import EvaluateResult, EvaluationReport
 from schemas.job import Job
-from schemas.report import BuiltEngine, ReportResult
+from schemas.publish import Package
+from schemas.report import BuiltEngine, ReportResult, ReportSources
 from tasks.artifacts.store import current_store
 from tasks.caching import stage
 
 
-@stage("report", rooms=("artifacts", "runtimes"))
-def report(job: Job, evaluation: EvaluateResult, built: list[BuiltEngine]) -> ReportResult:
+@stage("report", rooms=("artifacts", "datasets", "runtimes"), versions=("bokeh",))
+def report(
+    job: Job,
+    data: DataRef,
+    evaluation: EvaluateResult,
+    built: list[BuiltEngine],
+    sources: ReportSources,
+    package: Package | None = None,
+) -> ReportResult:
     """Put everything that the run found out on one page."""
     from tasks.report.assemble import assemble
     from tasks.report.markdown import render
+    from tasks.report.page.collect import make_page
 
     store = current_store()
-    whole = assemble(store, job, store.load(evaluation.report, EvaluationReport), built)
+    accuracy = store.load(evaluation.report, EvaluationReport)
+    whole = assemble(store, job, accuracy, built, data, package)
     return ReportResult(
         passed=whole.passed,
         json_report=store.put_model("report", whole),
-        markdown=store.put_bytes("report-page", render(whole).encode(), ".md"),
+        markdown=store.put_bytes("report-text", render(whole).encode(), ".md"),
+        page=store.put_bytes("report-page", make_page(store, whole, data, sources), ".html"),
     )
 
 

@@ -1,0 +1,169 @@
+"""The charts of a report, as documents that BokehJS draws.
+
+Colours of text, lines and grid are set by the page's script, so that they follow light and dark.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bokeh.embed import json_item
+from bokeh.models import ColumnDataSource, HoverTool, Span, TeeHead, Whisker
+from bokeh.plotting import figure
+
+from schemas.calibrate import CalibrationTable
+from schemas.engine import LayerTable
+from schemas.evaluate import Accuracy
+from schemas.profiling import Latency
+
+INT8, FLOAT, OTHER = "#2f7dd1", "#d9822b", "#8a8f98"
+MOST_LAYERS = 25
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart and, for who cannot see it, what it shows."""
+
+    id: str
+    label: str
+    item: dict[str, Any]
+
+
+def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
+    """Points of top-1 lost against FP32 with their interval, one row a form of the network."""
+    names = [a.name for a in accuracies[1:]]
+    source = ColumnDataSource(
+        {
+            "name": names,
+            "lost": [a.drop_points for a in accuracies[1:]],
+            "low": [a.drop_low for a in accuracies[1:]],
+            "high": [a.drop_high for a in accuracies[1:]],
+            "flips": [a.flips for a in accuracies[1:]],
+        }
+    )
+    plot = _figure(names, "points of top-1 lost against FP32")
+    plot.add_layout(Span(location=0, dimension="height", line_dash="dashed", line_color=OTHER))
+    plot.add_layout(_whisker("low", "high", source))
+    plot.scatter("lost", "name", source=source, size=11, color=INT8)
+    plot.add_tools(
+        HoverTool(
+            tooltips=[
+                ("", "@name"),
+                ("lost", "@lost{0.00} (@low{0.00} to @high{0.00})"),
+                ("flips", "@flips"),
+            ]
+        )
+    )
+    return _chart("accuracy", "Points of top-1 lost against FP32", plot)
+
+
+def latency_chart(latencies: Sequence[Latency]) -> Chart:
+    """Milliseconds of a call: a bar from the median to p90, a line from the least to p99."""
+    names = [f"{x.name}, {threads_of(x.threads)}, batch {x.batch_size}" for x in latencies]
+    source = ColumnDataSource(
+        {
+            "name": names,
+            "min": [x.min_ms for x in latencies],
+            "median": [x.median_ms for x in latencies],
+            "p90": [x.p90_ms for x in latencies],
+            "p99": [x.p99_ms for x in latencies],
+            "color": [INT8 if x.precision.startswith("int8") else FLOAT for x in latencies],
+        }
+    )
+    plot = _figure(names, "milliseconds a call, logarithmic", x_axis_type="log")
+    plot.add_layout(_whisker("min", "p99", source))
+    plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
+    plot.scatter("median", "name", source=source, size=9, color="color", marker="diamond")
+    plot.add_tools(
+        HoverTool(
+            tooltips=[("", "@name")]
+            + [(key, f"@{key}{{0.000}} ms") for key in ("min", "median", "p90", "p99")]
+        )
+    )
+    return _chart("latency", "Latency of each engine: least, median, p90 and p99", plot)
+
+
+def ranges_chart(table: CalibrationTable) -> Chart:
+    """How much of its grid each activation used; above 1 values are cut off."""
+    names = list(table.tensors)
+    source = ColumnDataSource({"name": names, "used": [used_share(table, n) for n in names]})
+    plot = figure(
+        height=260,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        x_axis_label="activation, in the order of the network",
+        y_axis_label="largest value seen / largest on the grid",
+        x_range=[*names],
+    )
+    plot.xaxis.major_label_text_alpha = 0
+    plot.xgrid.visible = False
+    plot.vbar(x="name", top="used", width=0.8, color=INT8, source=source)
+    plot.add_layout(Span(location=1, dimension="width", line_dash="dashed", line_color=OTHER))
+    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("used", "@used{0.00}")]))
+    return _chart("ranges", "Share of its grid that each activation used", plot)
+
+
+def used_share(table: CalibrationTable, name: str) -> float:
+    """The largest magnitude seen of an activation over the largest that its grid holds."""
+    seen = table.tensors[name]
+    return max(abs(seen.minimum), abs(seen.maximum)) / (127 * seen.scale)
+
+
+def layers_chart(target: str, table: LayerTable) -> Chart | None:
+    """The slowest layers and their share of the time; None where no time was measured."""
+    whole = table.time_ms
+    if not whole:
+        return None
+    slowest = sorted((x for x in table.layers if x.time_ms), key=lambda x: -(x.time_ms or 0.0))
+    shown = slowest[:MOST_LAYERS]
+    names = [f"{i + 1}. {layer.type}" for i, layer in enumerate(shown)]
+    source = ColumnDataSource(
+        {
+            "name": names,
+            "share": [100 * (layer.time_ms or 0.0) / whole for layer in shown],
+            "nodes": [", ".join(layer.onnx_nodes) or layer.name for layer in shown],
+            "color": [INT8 if layer.is_integer else FLOAT for layer in shown],
+        }
+    )
+    plot = _figure(names, "share of the time, %")
+    plot.hbar(y="name", right="share", height=0.7, color="color", source=source)
+    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
+    return _chart(f"layers-{target}", f"The slowest layers of {target}", plot)
+
+
+def threads_of(threads: int) -> str:
+    """A thread count in words; 0 stands for all."""
+    return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
+
+
+def _whisker(lower: str, upper: str, source: ColumnDataSource) -> Whisker:
+    return Whisker(
+        base="name",
+        lower=lower,
+        upper=upper,
+        source=source,
+        dimension="width",
+        line_color=OTHER,
+        lower_head=TeeHead(line_color=OTHER, size=8),
+        upper_head=TeeHead(line_color=OTHER, size=8),
+    )
+
+
+def _figure(names: Sequence[str], axis: str, **options: Any) -> figure:
+    """A frame with one row a name, the first on top."""
+    plot = figure(
+        y_range=[*reversed(names)],
+        height=70 + 30 * len(names),
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        x_axis_label=axis,
+        **options,
+    )
+    plot.ygrid.visible = False
+    return plot
+
+
+def _chart(name: str, label: str, plot: figure) -> Chart:
+    plot.background_fill_alpha = plot.border_fill_alpha = 0
+    plot.outline_line_alpha = 0
+    return Chart(id=f"chart-{name}", label=label, item=json_item(plot, f"chart-{name}"))

@@ -1,0 +1,65 @@
+"""The test images that an engine sees otherwise than the FP32 network does."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.datasets.dataset import Dataset
+
+MOST_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One image with what it is and what was made of it."""
+
+    index: int
+    picture: str
+    """A PNG as a data URL."""
+    truth: str
+    float32: str
+    engine: str
+    now_right: bool
+
+
+def find_flips(
+    float32: NDArray[np.float32],
+    engine: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    images: Dataset,
+    classes: Sequence[str],
+) -> list[Flip]:
+    """The first images whose top-1 differs; those that went wrong come before the others.
+
+    ``float32`` and ``engine`` are logits float32[N, classes], ``labels`` int64[N].
+    """
+    before, after = float32.argmax(axis=1), engine.argmax(axis=1)
+    flipped = np.flatnonzero(before != after)
+    wrong_first = sorted(flipped.tolist(), key=lambda i: (before[i] != labels[i], i))[:MOST_SHOWN]
+    if not wrong_first:
+        return []
+    pixels = images.pixels(np.asarray(wrong_first, dtype=np.int64))
+    return [
+        Flip(
+            index=index,
+            picture=_data_url(picture),
+            truth=classes[labels[index]],
+            float32=classes[before[index]],
+            engine=classes[after[index]],
+            now_right=bool(after[index] == labels[index]),
+        )
+        for index, picture in zip(wrong_first, pixels, strict=True)
+    ]
+
+
+def _data_url(pixels: NDArray[np.uint8]) -> str:
+    """uint8[C, H, W] as a PNG that a page can hold."""
+    picture = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
