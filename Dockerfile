@@ -58,12 +58,16 @@ COPY tasks tasks
 COPY flows flows
 COPY scripts scripts
 COPY jobs jobs
+COPY prefect.yaml ./
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --editable . \
     && python -m compileall -q schemas tasks flows
 
 # All that is written goes to the volume (and /tmp), so the root file system may be read-only.
 # Nothing reports home.
 ENV ENGINESMITH_ARTIFACTS=/artifacts \
+    ENGINESMITH_JOBS=/opt/enginesmith/jobs \
+    PREFECT_LOCAL_STORAGE_PATH=/artifacts/results \
+    PREFECT_LOGGING_EXTRA_LOGGERS=enginesmith \
     PREFECT_HOME=/artifacts/.prefect \
     HOME=/artifacts/home \
     USER=enginesmith \

@@ -8,13 +8,18 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 from prefect import Task, flow
 
 from flows.jobfile import targets
+from flows.limits import limit_of
+from flows.progress import advance
 from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
 from schemas.errors import InputError
+from schemas.evaluate import EvaluateResult
 from schemas.job import Job
 from schemas.model import ModelRef, NetworkRef
-from schemas.report import BuiltEngine, ReportResult
+from schemas.publish import Package
+from schemas.report import BuiltEngine, ReportResult, ReportSources
 from schemas.train import TrainResult
+from tasks.caching import LIMIT_TAG
 from tasks.calibrate.task import calibrate
 from tasks.convert.task import convert
 from tasks.datasets.task import dataset
@@ -29,6 +34,7 @@ from tasks.evaluate.task import (
 from tasks.export.task import export
 from tasks.models.task import checkpoint, network
 from tasks.profiling.task import profile
+from tasks.publish.task import package, publish
 from tasks.report.task import deliver, report
 from tasks.surgery.task import surgery
 from tasks.train.task import train
@@ -45,6 +51,7 @@ Stage = Literal[
     "engine",
     "evaluate",
     "profiling",
+    "publish",
     "report",
 ]
 
@@ -70,12 +77,16 @@ class Runner:
         stage = task.fn.__module__.split(".")[1]
         if stage in self.refresh:
             task = task.with_options(refresh_cache=True)
+        limit = limit_of(stage, task.name, args)
+        if limit is not None:
+            task = task.with_options(tags={LIMIT_TAG + limit})
         label = " ".join([task.name, *(a for a in args if isinstance(a, str))])
         started = time.perf_counter()
         state: Any = task(*args, return_state=True, **kwargs)
         result: R = state.result()
         took = time.perf_counter() - started
         log.info("%-28s %s", label, "cached" if state.name == "Cached" else f"{took:.1f} s")
+        advance(label)
         return result
 
 
@@ -128,9 +139,18 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
             )
         )
     evaluation = run(evaluate, float32, others, gated, accuracy)
-    result = run(report, job, evaluation, built)
+    sources = ReportSources(
+        exported=exported.quantized,
+        calibration=calibrated.table,
+        float32=float32,
+        engine=next(form for form in others if form.name == gated[0]),
+    )
+    packed = _package(run, job, data, evaluation, built)
+    result = run(report, job, data, evaluation, built, sources, packed)
     deliver(job, result, evaluation)
-    return result
+    if packed is None:
+        return result
+    return result.model_copy(update={"publication": publish(packed, result)})
 
 
 @flow(name="train", flow_run_name="train-{job.name}")
@@ -138,6 +158,16 @@ def train_only(job: Job, refresh: tuple[Stage, ...] = ()) -> TrainResult:
     """Make the job's checkpoint, and nothing else."""
     run = Runner(refresh)
     return _train(run, job, run(network, job.model), run(dataset, job.data))
+
+
+def _package(
+    run: Runner, job: Job, data: DataRef, evaluation: EvaluateResult, built: list[BuiltEngine]
+) -> Package | None:
+    """What is published if every gate passes; None where the job does not ask for it."""
+    if job.publish is None:
+        return None
+    engines = [(x.int8, x.surgery.graph) for x in built]
+    return run(package, job.name, job.publish, data, engines, evaluation)
 
 
 def _weights(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:

@@ -7,6 +7,7 @@ import typer
 
 from flows.commands import (
     build,
+    deploy,
     diff,
     doctor,
     inspect,
@@ -15,6 +16,7 @@ from flows.commands import (
     schema,
     surgery,
     train,
+    worker,
 )
 from schemas.errors import InputError
 
@@ -35,6 +37,8 @@ app.command(name="diff")(diff.diff)
 app.command(name="build")(build.build)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="doctor")(doctor.doctor)
+app.command(name="deploy")(deploy.deploy)
+app.command(name="worker")(worker.worker)
 
 
 def main() -> None:

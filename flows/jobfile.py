@@ -28,7 +28,7 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         job = Job.model_validate(document)
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error
-    return _anchor(job, path.parent.absolute())
+    return anchored(job, path.parent.absolute())
 
 
 def targets(job: Job) -> list[tuple[Target, Strict]]:
@@ -131,7 +131,7 @@ def _fields_at(location: Sequence[Any]) -> list[str]:
 M = typing.TypeVar("M", bound=BaseModel)
 
 
-def _anchor(model: M, folder: Path) -> M:
+def anchored(model: M, folder: Path) -> M:
     """The same model with every relative path taken from ``folder``."""
     changes: dict[str, object] = {}
     for name in type(model).model_fields:
@@ -139,5 +139,5 @@ def _anchor(model: M, folder: Path) -> M:
         if isinstance(value, Path):
             changes[name] = folder / value.expanduser()
         elif isinstance(value, BaseModel):
-            changes[name] = _anchor(value, folder)
+            changes[name] = anchored(value, folder)
     return model.model_copy(update=changes)

@@ -22,6 +22,10 @@ def check(job: Job) -> None:
             runtime(target).fingerprint()
         except InputError as error:
             raise InputError(f"engines.{target}: {error}; or leave it out of the job") from error
+    if job.publish is not None:
+        from tasks.publish.package import check_engines
+
+        check_engines(job.publish, [target for target, _ in engines])
     source_digest(job.model.factory)
     weights = job.model.weights
     if weights is not None and not weights.is_file():

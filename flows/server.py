@@ -20,6 +20,9 @@ from schemas.errors import InputError
 TIMEOUT_S = 180
 """A fresh database takes its migrations first."""
 
+OWN_SERVER = "ENGINESMITH_OWN_SERVER"
+"""Set while the server is this run's alone."""
+
 # What Prefect itself sets for the servers that it starts: no UI, no background services.
 ONE_RUN = {
     "PREFECT_UI_ENABLED": "0",
@@ -52,10 +55,11 @@ def one_run_server() -> Iterator[Callable[[], None]]:
     )
     url = f"http://127.0.0.1:{port}/api"
     os.environ["PREFECT_API_URL"] = url
+    os.environ[OWN_SERVER] = "1"
     try:
         yield lambda: _wait(server, f"{url}/health")
     finally:
-        del os.environ["PREFECT_API_URL"]
+        del os.environ["PREFECT_API_URL"], os.environ[OWN_SERVER]
         server.terminate()
         server.wait()
 
@@ -67,6 +71,11 @@ def has_server() -> bool:
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     profiles = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
     return profiles.is_file() and "PREFECT_API_URL" in profiles.read_text(encoding="utf-8")
+
+
+def has_lasting_server() -> bool:
+    """Whether runs of others are on the server too."""
+    return has_server() and OWN_SERVER not in os.environ
 
 
 def _wait(server: "subprocess.Popen[bytes]", health: str) -> None:

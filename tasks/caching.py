@@ -5,10 +5,12 @@ parameters, and the versions it computes with. A result is a handful of referenc
 if every file that it points to is still what its digest says.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -21,12 +23,18 @@ from pydantic import BaseModel, Field
 
 from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
+from schemas.errors import InputError
 from tasks.artifacts.store import current_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 TASKS = Path(__file__).parent
+
+LIMIT_TAG = "limit:"
+"""A task tagged ``limit:gpu`` holds a slot of the server's concurrency limit ``gpu``."""
+LEASE_S = 60.0
+"""How long the slot of a killed holder stays taken; a living one renews its lease."""
 
 
 def references(value: object) -> Iterator[ArtifactRef]:
@@ -62,10 +70,11 @@ class VerifiedJson(JSONSerializer):
 
 @cache
 def source_digest(*folders: str) -> str:
-    """Hex SHA-256 over the Python source below some folders of ``tasks``."""
+    """Hex SHA-256 over the source below some folders of ``tasks``: Python, templates and the like."""
     digest = hashlib.sha256()
     for folder in sorted(folders):
-        for file in sorted((TASKS / folder).rglob("*.py")):
+        files = (f for f in (TASKS / folder).rglob("*.*") if f.suffix != ".pyc" and f.is_file())
+        for file in sorted(files):
             digest.update(file.relative_to(TASKS).as_posix().encode() + b"\0")
             digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -80,6 +89,53 @@ def identity(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [identity(item) for item in value]
     return value
+
+
+def _its_limit() -> AbstractContextManager[None]:
+    """The slot that this task run's tag asks for, held from here on.
+
+    Not Prefect's tag limit: that one is taken by cached results as well, never expires when its
+    holder is killed, and is unlimited where nobody has made it. Raises InputError where it is not.
+    """
+    context = TaskRunContext.get()
+    tags = context.task_run.tags if context else []
+    names = [tag.removeprefix(LIMIT_TAG) for tag in tags if tag.startswith(LIMIT_TAG)]
+    return _slots(names) if names else nullcontext()
+
+
+@contextmanager
+def _slots(names: list[str]) -> Iterator[None]:
+    from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+    from prefect.concurrency.sync import concurrency
+
+    with ExitStack() as held:
+        try:
+            held.enter_context(concurrency(names, strict=True, lease_duration=LEASE_S))
+        except ConcurrencySlotAcquisitionError as error:
+            raise InputError(
+                f"the Prefect server has no concurrency limit {', '.join(names)}, so that two runs "
+                "could measure each other: run `enginesmith deploy`"
+            ) from error
+        yield
+
+
+_MATERIALS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def _key(name: str, material: dict[str, Any]) -> str:
+    text = json.dumps({"task": name, **material}, sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def origin(name: str, parameters: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """What the result of the task ``name`` depends on, and the key it is cached under.
+
+    Of a task that is never cached, only its parameters, and no key.
+    """
+    if name not in _MATERIALS:
+        return {"parameters": {key: identity(value) for key, value in parameters.items()}}, None
+    material = _MATERIALS[name](parameters)
+    return material, _key(name, material)
 
 
 def stage(
@@ -97,24 +153,30 @@ def stage(
     folders = (name, *rooms)
     packages = tuple(versions)
 
-    def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-        material = {
-            "task": context.task.name,
+    def material(parameters: dict[str, Any]) -> dict[str, Any]:
+        return {
             "source": source_digest(*folders),
             "parameters": {key: identity(value) for key, value in parameters.items()},
             "versions": {package: importlib.metadata.version(package) for package in packages},
             "fingerprint": fingerprint(parameters) if fingerprint else {},
         }
-        text = json.dumps(material, sort_keys=True)
-        return f"{context.task.name}-{hashlib.sha256(text.encode()).hexdigest()}"
+
+    def key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        return _key(context.task.name, material(parameters))
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
+        @functools.wraps(function)
+        def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+            with _its_limit():
+                return function(*args, **kwargs)
+
+        _MATERIALS[function.__name__] = material
         return task(
             name=function.__name__,
             task_run_name=function.__name__,
             cache_policy=CacheKeyFnPolicy(cache_key_fn=key),
             persist_result=True,
             result_serializer=VerifiedJson(),
-        )(function)
+        )(alone)
 
     return decorate

@@ -1,0 +1,85 @@
+"""The way from a network to one INT8 engine's answers: what ``build``, ``sweep`` and the search for
+a mixed precision have in common."""
+
+from dataclasses import dataclass
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from prefect import Task
+
+from flows.jobfile import targets
+from schemas.artifact import ArtifactRef
+from schemas.base import Strict, Target
+from schemas.calibrate import CalibrateResult
+from schemas.convert import QuantizationConfig
+from schemas.data import DataRef
+from schemas.engine import EngineResult
+from schemas.evaluate import Logits
+from schemas.export import ExportResult
+from schemas.job import Job
+from schemas.model import ModelRef
+from schemas.surgery import SurgeryResult
+from tasks.calibrate.task import calibrate
+from tasks.convert.task import convert
+from tasks.engine.task import engine, why_not_run
+from tasks.evaluate.task import predict_engine, predict_graph
+from tasks.export.task import export
+from tasks.surgery.task import surgery
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Run(Protocol):
+    """What runs a stage: ``flows.build.Runner``."""
+
+    def __call__(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An INT8 network, as PyTorch has it and as it exports."""
+
+    calibrated: CalibrateResult
+    quantization: QuantizationConfig
+    int8: ArtifactRef
+    exported: ExportResult
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One engine of an INT8 network, and its answers; its graph's where it does not run here."""
+
+    target: Target
+    repaired: SurgeryResult
+    plan: EngineResult
+    answers: Logits
+
+
+def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
+    """From FP32 to INT8 in PyTorch, with the accuracy work that the job asks for."""
+    calibrated = run(calibrate, model, data, job.calibration, job.quantization)
+    # What "auto" came to is settled once, for all the stages that follow.
+    quantization = job.quantization.model_copy(update={"mode": calibrated.mode})
+    int8 = run(convert, model, calibrated.table, quantization, data).state
+    exported = run(export, model, int8, quantization, data, job.calibration, job.export)
+    return Quantized(calibrated, quantization, int8, exported)
+
+
+def first_that_runs(job: Job) -> tuple[Target, Strict]:
+    """The job's first engine whose plans run on this machine, else its first."""
+    wanted = targets(job)
+    return next((entry for entry in wanted if why_not_run(entry[0]) is None), wanted[0])
+
+
+def engine_of(
+    run: Run, job: Job, data: DataRef, exported: ExportResult, target: Target, options: Strict
+) -> Engine:
+    """Compile an exported network for one target, and have it answer the test images."""
+    measured_on: tuple[Any, ...] = (data, job.accuracy.images, job.accuracy.batch_size)
+    repaired = run(surgery, exported.quantized, exported.samples, target, job.surgery)
+    plan = run(engine, repaired.graph, target, job.surgery.precision, options)
+    if why_not_run(target) is None:
+        answers = run(predict_engine, plan, target, *measured_on)
+    else:
+        answers = run(predict_graph, repaired.graph, target, *measured_on)
+    return Engine(target, repaired, plan, answers)

@@ -1,0 +1,1 @@
+"""What `enginesmith deploy` puts on a Prefect server."""

@@ -1,0 +1,79 @@
+"""What the server does by itself."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from prefect.automations import AutomationCore
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+from flows.deploy.piece import Piece
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+HEARTBEAT_S = 30
+"""PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker; Prefect takes no less."""
+SILENCE_S = 3 * HEARTBEAT_S
+
+END_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
+
+
+def crash_silent_runs(name: str = "crash-silent-runs") -> Piece:
+    """A run whose worker died with it has nobody left to report it: it would run for ever.
+
+    Each run tells the server that it lives every HEARTBEAT_S; three times missed, it is crashed.
+    """
+    automation = AutomationCore(
+        name=name,
+        description="A run that stopped telling that it lives is marked as crashed.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={
+                "prefect.flow-run.heartbeat",
+                *(f"prefect.flow-run.{state}" for state in END_STATES),
+            },
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENCE_S),
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"The run was silent for {SILENCE_S} s: its worker or machine is gone",
+            )
+        ],
+    )
+    return _piece(automation)
+
+
+def _piece(automation: AutomationCore) -> Piece:
+    def found(client: "SyncPrefectClient") -> dict[str, Any] | None:
+        there = client.read_automations_by_name(automation.name)
+        return _essence(there[0]) if len(there) == 1 else None
+
+    def put(client: "SyncPrefectClient") -> None:
+        # One of several with the same name cannot be told from the others: all give way.
+        for old in client.read_automations_by_name(automation.name):
+            client.delete_automation(old.id)
+        client.create_automation(automation)
+
+    return Piece(f"automation {automation.name}", _essence(automation), found, put)
+
+
+def _essence(automation: AutomationCore) -> dict[str, Any]:
+    """What it watches and does, without what the server adds, in an order of its own."""
+    document = automation.model_dump(mode="json", exclude={"trigger": {"id"}})
+    trigger = {
+        key: sorted(value) if isinstance(value, list) else value
+        for key, value in document["trigger"].items()
+        if key in ("after", "expect", "for_each", "match", "posture", "threshold", "within")
+    }
+    return {
+        "trigger": trigger,
+        "actions": document["actions"],
+        "enabled": document["enabled"],
+    }

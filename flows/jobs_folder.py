@@ -1,0 +1,53 @@
+"""The jobs that a deployed flow finds by name: the files of one folder of the worker."""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.jobfile import anchored, load_job
+from schemas.errors import InputError
+from schemas.job import Job
+from tasks.models.factory import import_from
+
+JOBS_VARIABLE = "ENGINESMITH_JOBS"
+
+
+def jobs_folder() -> Path:
+    """The folder that ENGINESMITH_JOBS names, ``jobs`` where it is unset.
+
+    Raises InputError where there is no such folder.
+    """
+    folder = Path(os.environ.get(JOBS_VARIABLE, "jobs")).absolute()
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no jobs folder {folder}: set {JOBS_VARIABLE} where the worker runs"
+        )
+    return folder
+
+
+def job_names() -> list[str]:
+    """The names that ``named_job`` knows, sorted."""
+    return sorted(file.stem for file in jobs_folder().glob("*.yaml"))
+
+
+def named_job(name: str, overrides: Sequence[str] = ()) -> Job:
+    """The job in ``<jobs folder>/<name>.yaml``; factories beside it can be imported from then on.
+
+    Only what lies in the folder itself has a name, so that nobody who may start a run reads other
+    files. Raises InputError where there is none of that name.
+    """
+    folder, names = jobs_folder(), job_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
+        raise InputError(f"there is no job {name!r} in the worker's folder {folder} ({hint})")
+    import_from(folder)
+    return load_job(folder / f"{name}.yaml", overrides)
+
+
+def given_job(job: Job) -> Job:
+    """A job that was filled in by hand: its relative paths and factories are of the jobs folder."""
+    folder = jobs_folder()
+    import_from(folder)
+    return anchored(job, folder)
