@@ -8,7 +8,7 @@ import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
 from tasks.surgery.graph import Names, constant, is_constant, is_output
-from tasks.surgery.integers import MOVES_VALUES
+from tasks.surgery.integers import moves_values
 from tasks.surgery.quantizers import grid_of, is_dq, is_q, set_grid
 
 
@@ -63,7 +63,7 @@ class IntegerGroup:
             for found in constants:
                 self.constants.setdefault(id(found), (found, []))[1].append(node)
             return [t for t in (*node.inputs, *node.outputs) if not is_constant(t)]
-        if not node.domain and node.op in MOVES_VALUES and not is_constant(node.inputs[0]):
+        if moves_values(node) and not is_constant(node.inputs[0]):
             return [node.inputs[0], *node.outputs]
         self.obstacle = f"{node.op} node {node.name!r} reads or makes its integers"
         return []

@@ -11,8 +11,9 @@ from tasks.surgery.quantizers import grid_of, is_q
 
 # They reorder, drop or repeat values and compute none, so that they mean the same on integers,
 # on reals, and on either side of a quantizer. MaxPool belongs here because quantization is
-# monotone; AveragePool does not. Input 0 is the data.
-MOVES_VALUES = frozenset(
+# monotone; AveragePool does not. Resize does where it copies its nearest neighbour. Input 0 is the
+# data.
+_MOVES_VALUES = frozenset(
     {
         "MaxPool",
         "Reshape",
@@ -33,6 +34,19 @@ MOVES_VALUES = frozenset(
 
 # Of these, the ones that do not even move: they rename the dimensions.
 RESHAPES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"})
+# Resize's way that fills in a constant where it looks outside.
+_FILLS = "tf_crop_and_resize"
+
+
+def moves_values(node: gs.Node) -> bool:
+    """Whether every output value of a node is one of its input's."""
+    if node.domain:
+        return False
+    if node.op == "Resize":
+        mode: str = node.attrs.get("mode", "nearest")
+        looks: str = node.attrs.get("coordinate_transformation_mode", "")
+        return mode == "nearest" and looks != _FILLS
+    return node.op in _MOVES_VALUES
 
 
 def cast_type(node: gs.Node) -> np.dtype[Any]:
@@ -50,12 +64,10 @@ def integer_type(tensor: gs.Tensor) -> np.dtype[Any] | None:
         node = tensor.inputs[0]
         if is_q(node):
             return grid_of(node).dtype
-        if node.domain:
-            return None
-        if node.op == "Cast":
+        if node.op == "Cast" and not node.domain:
             found = cast_type(node)
             return found if found in (np.dtype(np.int8), np.dtype(np.uint8)) else None
-        if node.op not in MOVES_VALUES:
+        if not moves_values(node):
             return None
         tensor = node.inputs[0]
     return None

@@ -23,6 +23,7 @@ from tasks.surgery.passes.residual_add import ResidualAdd
 from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.passes.scalar_scales import ScalarScales
 from tasks.surgery.passes.screen import Screen
+from tasks.surgery.passes.settle_pools import SettlePools
 from tasks.surgery.passes.transposed_weights import TransposedWeights
 from tasks.surgery.passes.unsigned_activations import UnsignedActivations
 
@@ -55,7 +56,7 @@ _PLACEMENT: tuple[Pass, ...] = (
     AlignConcat(),
 )
 
-_TENSORRT: tuple[Pass, ...] = (ResidualAdd(), CentreZeroPoints(), FloatHead())
+_TENSORRT: tuple[Pass, ...] = (ResidualAdd(), CentreZeroPoints(), FloatHead(), SettlePools())
 
 # OpenVINO adds integers: measured, an Add with both edges quantized is its fastest.
 _COMPILED: dict[Target, tuple[Pass, ...]] = {

@@ -12,6 +12,7 @@ from tasks.surgery.passes.align_concat import unaligned_inputs
 from tasks.surgery.passes.drop_unused import unused_pairs
 from tasks.surgery.passes.float_epilogue import cutting_quantizer
 from tasks.surgery.passes.residual_add import cut_adds
+from tasks.surgery.passes.settle_pools import one_sided
 
 TENSORRT: tuple[Target, ...] = ("tensorrt", "tensorrt_rtx")
 COMPILERS: tuple[Target, ...] = (*TENSORRT, "openvino")
@@ -193,5 +194,14 @@ RULES: tuple[Rule, ...] = (
         "only one factor of a product is quantized, so that it computes in float",
         "quantize both, or neither",
         checks.half_quantized,
+    ),
+    Rule(
+        "QDQ209",
+        "warning",
+        "placement",
+        TENSORRT,
+        "a pool, mean or Resize has integers on one side only, so that it computes in float",
+        "put DequantizeLinear in front and QuantizeLinear behind, or neither",
+        lambda g: ((name, "") for name in one_sided(g)),
     ),
 )

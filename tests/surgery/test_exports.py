@@ -1,6 +1,5 @@
 """Every way PyTorch exports a quantized network, and graphs that other quantizers made."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,45 +12,24 @@ from onnx import numpy_helper
 from torch import nn
 from torch.ao.quantization import (
     FakeQuantize,
-    MinMaxObserver,
     MovingAverageMinMaxObserver,
     QConfig,
-    QConfigMapping,
     convert,
     default_per_channel_weight_fake_quant,
     prepare_qat,
 )
-from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-from schemas.surgery import SurgeryConfig
-from tasks.surgery.lint import lint
-from tasks.surgery.parity import prove
+from tasks.models.eager import quiet
 from tasks.surgery.repair import repair
-from tests.surgery.conftest import Export, qconfig, quantize_eagerly, to_onnx
+from tests.surgery.conftest import Export, quantize_eagerly, to_onnx
+from tests.surgery.exporters import check, fx
 from tests.surgery.qdq_builder import Builder, named, sources
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         yield
-
-
-def check(export: Export, target: Any = "tensorrt") -> onnx.ModelProto:
-    """Bit-equal where promised, settled after one run, nothing left for the lint."""
-    repaired, records = repair(export.model, target)
-    report = prove(
-        export.model, repaired, export.images, export.logits, target, SurgeryConfig(), records
-    )
-    assert report.gates[0].passed, report.gates[0].detail
-    assert report.parity[0].bit_equal
-    again, _ = repair(repaired, target)
-    assert again.SerializeToString() == repaired.SerializeToString()
-    assert lint(repaired, target).findings == ()
-    assert list(repaired.graph.input) == list(export.model.graph.input)
-    assert list(repaired.graph.output) == list(export.model.graph.output)
-    return repaired
 
 
 def eager(opset: int, *, dynamic: bool) -> Export:
@@ -86,30 +64,6 @@ class UNet(nn.Module):
         skip = self.down(x)
         deep = self.up(self.deep(self.pool(skip)))
         return self.out(torch.cat([deep, skip], 1))
-
-
-def fx(network: nn.Module, size: int) -> Export:
-    torch.manual_seed(0)
-    torch.backends.quantized.engine = "x86"
-    images = torch.randn(4, 3, size, size)
-    network.train()
-    with torch.no_grad():
-        network(images)
-    # PyTorch has no weights per channel for ConvTranspose.
-    whole = MinMaxObserver.with_args(
-        dtype=torch.qint8, qscheme=torch.per_tensor_symmetric, quant_min=-127, quant_max=127
-    )
-    mapping = QConfigMapping().set_global(qconfig())
-    mapping.set_object_type(
-        nn.ConvTranspose2d, QConfig(activation=qconfig().activation, weight=whole)
-    )
-    prepared = prepare_fx(network.eval(), mapping, (images,))
-    with torch.no_grad():
-        prepared(images)
-    network = convert_fx(prepared)
-    with torch.no_grad():
-        logits = network(images).numpy()
-    return Export(to_onnx(network, images), images.numpy(), logits)
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "openvino"])

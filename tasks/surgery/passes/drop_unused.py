@@ -4,7 +4,7 @@ import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import in_order, is_constant, is_output, producer, redirect
-from tasks.surgery.integers import MOVES_VALUES
+from tasks.surgery.integers import moves_values
 from tasks.surgery.quantizers import WEIGHTED, has_grid, is_constant_dq, is_dq, is_q
 
 # Besides Conv, Gemm and their kin, compilers have integer kernels for these.
@@ -29,8 +29,6 @@ _INTEGER_KERNELS = frozenset(
         "HardSwish",
     }
 )
-# Casts between float types stand around what stays float32 in a float16 graph.
-_LOOKED_THROUGH = MOVES_VALUES | {"Cast"}
 
 
 class DropUnused(Pass):
@@ -112,7 +110,7 @@ class _Users:
             for reader in current.outputs:
                 if is_q(reader) or reader.domain:
                     return True
-                if reader.op in _LOOKED_THROUGH:
+                if _looked_through(reader):
                     pending.extend(reader.outputs)
                 elif reader.op in WEIGHTED:
                     if _is_quantized_product(reader):
@@ -128,7 +126,12 @@ def _is_quantized_product(node: gs.Node) -> bool:
     return all(is_dq(m) or is_constant_dq(m) or moved_integers(m) for m in makers)
 
 
+def _looked_through(node: gs.Node) -> bool:
+    # Casts between float types stand around what stays float32 in a float16 graph.
+    return moves_values(node) or (node.op == "Cast" and not node.domain)
+
+
 def moved_integers(node: gs.Node | None) -> bool:
-    while node is not None and not node.domain and node.op in _LOOKED_THROUGH:
+    while node is not None and _looked_through(node):
         node = producer(node.inputs[0])
     return is_dq(node)

@@ -11,7 +11,7 @@ from tasks.surgery.graph import (
     redirect,
     replace_input,
 )
-from tasks.surgery.integers import MOVES_VALUES, RESHAPES
+from tasks.surgery.integers import RESHAPES, moves_values
 from tasks.surgery.quantizers import (
     WEIGHTED,
     Grid,
@@ -22,15 +22,13 @@ from tasks.surgery.quantizers import (
     quantized_pair,
 )
 
-_SANDWICHED = MOVES_VALUES - RESHAPES - {"Split"}
-
 
 class PlaceAroundMoves(Pass):
     """Rules. Rounding is monotone and pointwise, so it commutes with all of these.
 
-    1. MaxPool, Transpose, Slice and the like between float and a QuantizeLinear get the same
-       quantizer in front as well: a non-weighted operator runs in INT8 only with integers on both
-       sides, and the operator ahead can then write integers.
+    1. MaxPool, Transpose, Slice, Resize to the nearest neighbour and the like between float and a
+       QuantizeLinear get the same quantizer in front as well: a non-weighted operator runs in INT8
+       only with integers on both sides, and the operator ahead can then write integers.
     2. Behind a DequantizeLinear and ahead of Conv or Gemm they get the pair behind as well.
     3. An operator that moves nothing (Reshape, Flatten, Squeeze, Unsqueeze) needs one pair, in
        front: there the operator ahead can round in its own kernel, and compilers look through.
@@ -52,8 +50,13 @@ class PlaceAroundMoves(Pass):
         return [n.name for n in graph.nodes if _grid_behind(graph, n) and _reads_float(n)]
 
 
+def _is_sandwiched(node: gs.Node) -> bool:
+    """Whether a node needs integers on both sides to move integers."""
+    return moves_values(node) and node.op not in (*RESHAPES, "Split")
+
+
 def _reads_float(node: gs.Node) -> bool:
-    if node.op not in _SANDWICHED or node.domain:
+    if not _is_sandwiched(node):
         return False
     source = _maker(node.inputs[0])
     return source is not None and not is_dq(source)
@@ -69,7 +72,7 @@ def _maker(tensor: gs.Tensor) -> gs.Node | None:
 
 def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
     """The one per-tensor grid on which everything behind a moving operator is quantized."""
-    if node.domain or node.op not in MOVES_VALUES or len(node.outputs) != 1:
+    if not moves_values(node) or len(node.outputs) != 1:
         return None
     output = node.outputs[0]
     if is_output(graph, output) or not output.outputs:
@@ -127,7 +130,7 @@ def _add_in_front(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
 
 
 def _add_behind(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
-    if node.domain or node.op not in _SANDWICHED or len(node.outputs) != 1:
+    if not _is_sandwiched(node) or len(node.outputs) != 1:
         return False
     pair = _pair_in_front(node)
     output = node.outputs[0]

@@ -6,12 +6,12 @@ import onnx_graphsurgeon as gs
 from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names, is_constant
 from tasks.surgery.integer_groups import free_groups
-from tasks.surgery.integers import MOVES_VALUES
+from tasks.surgery.integers import moves_values
 from tasks.surgery.passes.align_concat import aligned_concat
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax"})
-_KEEP_SIGN = MOVES_VALUES | {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Resize"}
+_KEEP_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
 _COMBINE = frozenset({"Add", "Mul", "Concat", "Max"})
 
 
@@ -87,6 +87,12 @@ class Signs:
         return self._known[id(tensor)]
 
 
+def _blends(node: gs.Node) -> bool:
+    """Whether a Resize weighs neighbours; cubic weights are negative in part."""
+    mode: str = node.attrs.get("mode", "")
+    return node.op == "Resize" and mode == "linear"
+
+
 def _judge(tensor: gs.Tensor) -> tuple[bool | None, list[gs.Tensor]]:
     """A verdict, or the tensors that it depends on."""
     if is_constant(tensor):
@@ -104,6 +110,6 @@ def _judge(tensor: gs.Tensor) -> tuple[bool | None, list[gs.Tensor]]:
         return bool(low is not None and is_constant(low) and np.all(low.values >= 0)), []
     if node.op in _COMBINE:
         return None, list(node.inputs)
-    if node.op in _KEEP_SIGN or is_q(node) or is_dq(node):
+    if node.op in _KEEP_SIGN or moves_values(node) or _blends(node) or is_q(node) or is_dq(node):
         return None, [node.inputs[0]]
     return False, []
