@@ -6,22 +6,24 @@ from collections.abc import Sequence
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 from prefect import Task, flow
+from prefect.utilities.callables import get_call_parameters
 
+from flows.candidate import quantize
 from flows.jobfile import targets
 from flows.limits import limit_of
 from flows.progress import advance
+from flows.results import keep_results_in_store
 from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
 from schemas.errors import InputError
 from schemas.evaluate import EvaluateResult
+from schemas.history import StageRecord
 from schemas.job import Job
 from schemas.model import ModelRef, NetworkRef
 from schemas.publish import Package
 from schemas.report import BuiltEngine, ReportResult, ReportSources
 from schemas.train import TrainResult
-from tasks.caching import LIMIT_TAG
-from tasks.calibrate.task import calibrate
-from tasks.convert.task import convert
+from tasks.caching import LIMIT_TAG, identity, origin
 from tasks.datasets.task import dataset
 from tasks.engine.task import engine, why_not_run
 from tasks.evaluate.task import (
@@ -31,13 +33,15 @@ from tasks.evaluate.task import (
     predict_graph,
     predict_int8,
 )
-from tasks.export.task import export
+from tasks.history.origins import stage_record
+from tasks.history.task import compare, record
 from tasks.models.task import checkpoint, network
 from tasks.profiling.task import profile
 from tasks.publish.task import package, publish
 from tasks.report.task import deliver, report
 from tasks.surgery.task import surgery
 from tasks.train.task import train
+from tasks.upkeep.leases import builds
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,6 +76,8 @@ class Runner:
 
     def __init__(self, refresh: tuple[Stage, ...]) -> None:
         self.refresh = refresh
+        self.stages: list[StageRecord] = []
+        keep_results_in_store()
 
     def __call__(self, task: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         stage = task.fn.__module__.split(".")[1]
@@ -87,10 +93,23 @@ class Runner:
         took = time.perf_counter() - started
         log.info("%-28s %s", label, "cached" if state.name == "Cached" else f"{took:.1f} s")
         advance(label)
+        parameters = get_call_parameters(task.fn, args, kwargs)
+        material, key = origin(task.name, parameters)
+        self.stages.append(
+            stage_record(
+                label,
+                stage,
+                material=material,
+                key=key,
+                cached=state.name == "Cached",
+                result=identity(result),
+            )
+        )
         return result
 
 
 @flow(name="build", flow_run_name="build-{job.name}")
+@builds
 def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     """Quantize a network, build its engines, and prove them accurate and fast.
 
@@ -100,12 +119,10 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     run = Runner(refresh)
     data = run(dataset, job.data)
     net = run(network, job.model)
-    model = ModelRef(**dict(net), weights=_weights(run, job, net, data))
-    calibrated = run(calibrate, model, data, job.calibration, job.quantization)
-    # What "auto" came to is settled once, for all the stages that follow.
-    quantization = job.quantization.model_copy(update={"mode": calibrated.mode})
-    int8 = run(convert, model, calibrated.table, quantization, data).state
-    exported = run(export, model, int8, quantization, data, job.calibration, job.export)
+    model = ModelRef(**dict(net), weights=weights_of(run, job, net, data))
+    quantized = quantize(run, job, data, model)
+    calibrated, quantization = quantized.calibrated, quantized.quantization
+    int8, exported = quantized.int8, quantized.exported
 
     accuracy = job.accuracy
     measured_on = (data, accuracy.images, accuracy.batch_size)
@@ -146,14 +163,17 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
         engine=next(form for form in others if form.name == gated[0]),
     )
     packed = _package(run, job, data, evaluation, built)
-    result = run(report, job, data, evaluation, built, sources, packed)
+    fell_behind = compare(job, evaluation, built, run.stages)
+    result = run(report, job, data, evaluation, built, sources, packed, fell_behind)
     deliver(job, result, evaluation)
+    record(job, evaluation, built, run.stages, result)
     if packed is None:
         return result
     return result.model_copy(update={"publication": publish(packed, result)})
 
 
 @flow(name="train", flow_run_name="train-{job.name}")
+@builds
 def train_only(job: Job, refresh: tuple[Stage, ...] = ()) -> TrainResult:
     """Make the job's checkpoint, and nothing else."""
     run = Runner(refresh)
@@ -170,7 +190,7 @@ def _package(
     return run(package, job.name, job.publish, data, engines, evaluation)
 
 
-def _weights(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:
+def weights_of(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:
     """The checkpoint that the job gives, or the one that it trains."""
     if job.model.weights is not None:
         return run(checkpoint, job.model.weights)

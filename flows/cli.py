@@ -14,7 +14,9 @@ from flows.commands import (
     lint,
     run,
     schema,
+    submit,
     surgery,
+    sweep,
     train,
     worker,
 )
@@ -30,6 +32,7 @@ app = typer.Typer(
 )
 app.command(name="run")(run.run)
 app.command(name="train")(train.train)
+app.command(name="sweep")(sweep.sweep)
 app.command(name="schema")(schema.schema)
 app.command(name="surgery")(surgery.surgery)
 app.command(name="lint")(lint.lint)
@@ -38,6 +41,7 @@ app.command(name="build")(build.build)
 app.command(name="inspect")(inspect.inspect)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="deploy")(deploy.deploy)
+app.command(name="submit")(submit.submit)
 app.command(name="worker")(worker.worker)
 
 

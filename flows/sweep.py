@@ -14,11 +14,13 @@ from schemas.sweep import SweepCandidate, SweepResult
 from tasks.datasets.task import dataset
 from tasks.evaluate.task import predict_float32, rank
 from tasks.models.task import network
+from tasks.upkeep.leases import builds
 
 log = logging.getLogger("enginesmith")
 
 
 @flow(name="sweep", flow_run_name="sweep-{job.name}")
+@builds
 def sweep(
     job: Job,
     observers: tuple[Observer, ...] = ("minmax", "histogram", "percentile", "mse", "entropy"),
@@ -43,7 +45,9 @@ def sweep(
     )
     candidates = []
     for number, (observer, count, seed) in enumerate(combinations, start=1):
-        log.info("%d of %d: %s, %d images, seed %d", number, len(combinations), observer, count, seed)
+        log.info(
+            "%d of %d: %s, %d images, seed %d", number, len(combinations), observer, count, seed
+        )
         document = job.model_dump()
         document["quantization"] |= {"observer": observer}
         document["calibration"] |= {"images": count, "seed": seed, "until": "images"}

@@ -9,6 +9,7 @@ from schemas.data import DataRef
 from schemas.engine import EngineResult
 from schemas.evaluate import AccuracyConfig, EvaluateResult, Logits
 from schemas.model import ModelRef
+from schemas.sweep import SweepCandidate, SweepResult
 from tasks.caching import stage
 from tasks.runtimes.registry import runtime
 
@@ -121,3 +122,20 @@ def evaluate(
     gates = accuracy_gates(tuple(a for a in accuracies if a.name in gated), config)
     report = EvaluationReport(accuracies=accuracies, gates=gates)
     return EvaluateResult(report=store.put_model("evaluation", report))
+
+
+@stage("evaluate", rooms=("artifacts",), versions=("numpy",))
+def rank(float32: Logits, candidates: list[SweepCandidate]) -> SweepResult:
+    """Calibrations by what their engines get right, best first."""
+    from safetensors.numpy import load_file
+
+    from tasks.artifacts.store import current_store
+    from tasks.evaluate.rank import rank as put_in_order
+
+    store = current_store()
+    reference = load_file(store.open(float32.file))
+    logits = {
+        c.answers.file.sha256: load_file(store.open(c.answers.file))["logits"] for c in candidates
+    }
+    report = put_in_order(candidates, logits, reference["logits"], reference["labels"])
+    return SweepResult(report=store.put_model("sweep", report))
