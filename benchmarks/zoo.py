@@ -1,0 +1,207 @@
+"""Every classification architecture of torchvision, through every stage, by each way to quantize.
+
+    python benchmarks/zoo.py [--modes eager pt2e] [--jobs 2] [--models resnet18 ...] [--again]
+
+Each network and mode is one process, smallest network first: prepare, calibrate on 8 images of
+noise, convert, export, surgery with its proof on 4 of the images, lint, a TensorRT-RTX plan for
+compute capability 8.6, OpenVINO. Weights are random, with batch statistics of the same noise: this
+is about what goes through and what it becomes, never about accuracy. One line of JSON a network and
+mode is appended to --results; those already there are not run again, and those that failed only
+with --again. Prints the table of all results, as Markdown. Exit status 1 where a network got
+through by none of the modes.
+"""
+
+import argparse
+import json
+import os
+import queue
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from zoo_networks import Entry, entries
+
+WORKER = Path(__file__).parent / "zoo_worker.py"
+MODES = ("eager", "pt2e")
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=(*MODES, "fx"))
+    parser.add_argument("--models", nargs="+", help="left out: all")
+    parser.add_argument("--most-parameters", type=float, default=100e6)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--timeout", type=float, default=900, help="seconds a network and mode")
+    parser.add_argument("--results", type=Path, default=Path(".benchmarks/zoo.jsonl"))
+    parser.add_argument("--again", action="store_true", help="run what failed once more")
+    parser.add_argument("--table", action="store_true", help="run nothing, print the table")
+    parser.add_argument("--through", default="", help="a command to run each process with")
+    arguments = parser.parse_args()
+    known = entries(int(arguments.most_parameters))
+    chosen = [e for e in known if arguments.models is None or e.name in arguments.models]
+    if not arguments.table:
+        arguments.results.parent.mkdir(parents=True, exist_ok=True)
+        run_all(chosen, arguments)
+    rows = read(arguments.results)
+    print_tables(chosen, rows, arguments.modes)
+    lost = [e.name for e in chosen if not any(_done(rows, e, m) for m in arguments.modes)]
+    if lost:
+        print(f"\nthrough by none: {', '.join(lost)}")
+    sys.exit(1 if lost else 0)
+
+
+def read(results: Path) -> dict[tuple[str, str], Row]:
+    """The last row of each network and mode."""
+    if not results.is_file():
+        return {}
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    return {(row["network"], row["mode"]): row for row in rows}
+
+
+def run_all(chosen: list[Entry], arguments: argparse.Namespace) -> None:
+    """Run what is missing, ``--jobs`` at a time."""
+    rows = read(arguments.results)
+    waiting: queue.SimpleQueue[tuple[Entry, str]] = queue.SimpleQueue()
+    for entry in chosen:
+        for mode in arguments.modes:
+            row = rows.get((entry.name, mode))
+            if row is None or (arguments.again and row["stage"] != "done"):
+                waiting.put((entry, mode))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            try:
+                entry, mode = waiting.get_nowait()
+            except queue.Empty:
+                return
+            row = run_one(entry, mode, arguments.timeout, shlex.split(arguments.through))
+            with lock, arguments.results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            print(
+                f"{entry.name} {mode}: {row['stage']} {row.get('why', '')} {row['wall_s']:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    threads = [threading.Thread(target=work) for _ in range(arguments.jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def run_one(entry: Entry, mode: str, timeout_s: float, through: list[str]) -> Row:
+    """One network in one mode; ``stage`` is the one it failed at, or "done"."""
+    start = time.perf_counter()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    row: Row = {
+        "network": entry.name,
+        "mode": mode,
+        "size": entry.size,
+        "parameters": entry.parameters,
+        "stage": "start",
+        "seconds": {},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, WORKER, entry.name, str(entry.size), mode, folder]
+        with (Path(folder) / "errors").open("w+") as errors:
+            process = subprocess.Popen(
+                [*through, *map(str, command)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+            )
+            timer = threading.Timer(timeout_s, process.kill)
+            timer.start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                _take(row, line)
+            status = process.wait()
+            timed_out = not timer.is_alive()
+            timer.cancel()
+            errors.seek(0)
+            said = [line.strip() for line in errors.read().splitlines() if line.strip()]
+    if row["stage"] != "done":
+        row["why"] = _reason(status, timed_out, timeout_s, said)
+    row["wall_s"] = round(time.perf_counter() - start, 1)
+    return row
+
+
+def _take(row: Row, line: str) -> None:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError:
+        return
+    if isinstance(found, dict):
+        row["seconds"].update(found.pop("seconds", {}))
+        row.update(found)
+
+
+def _reason(status: int, timed_out: bool, timeout_s: float, said: list[str]) -> str:
+    if timed_out:
+        return f"not finished after {timeout_s:.0f} s"
+    if status < 0:
+        return f"killed by signal {-status}"
+    raised = [line for line in said if line.split(":")[0].rpartition(".")[2].endswith("Error")]
+    return (raised or said or ["no reason given"])[-1][:300]
+
+
+def _done(rows: dict[tuple[str, str], Row], entry: Entry, mode: str) -> bool:
+    return rows.get((entry.name, mode), {}).get("stage") == "done"
+
+
+def print_tables(chosen: list[Entry], rows: dict[tuple[str, str], Row], modes: list[str]) -> None:
+    """What went through, and why the rest did not."""
+    heads = ("network", "M parameters", "size", "mode", "reached", "convs and products INT8")
+    heads += ("of these in the plan", "kernels", "steps off torch", "INT8 to FP32, dB", "s")
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    failures = []
+    for entry in chosen:
+        for mode in modes:
+            row = rows.get((entry.name, mode))
+            if row is None:
+                print(_line(entry, mode, "not run"))
+                continue
+            if row["stage"] != "done":
+                failures.append((entry.name, mode, row["stage"], row["why"]))
+            reached = "all" if row["stage"] == "done" else f"stopped at {row['stage']}"
+            print(_line(entry, mode, reached, row))
+    for mode in modes:
+        through = sum(_done(rows, entry, mode) for entry in chosen)
+        print(f"\n{mode}: {through} of {len(chosen)} all the way")
+    if failures:
+        print("\n| network | mode | stopped at | because |\n|---|---|---|---|")
+        for failure in failures:
+            print("| " + " | ".join(cell.replace("|", "/") for cell in failure) + " |")
+
+
+def _line(entry: Entry, mode: str, reached: str, row: Row | None = None) -> str:
+    row = row or {}
+    shares = [
+        f"{row[part]} of {row[whole]}" if whole in row else ""
+        for part, whole in (
+            ("int8_products", "products"),
+            ("plan_int8_products", "plan_products"),
+        )
+    ]
+    steps = f"{row['parity_steps']:.1f}" if "parity_steps" in row else ""
+    took = f"{row['wall_s']:.0f}" if row else ""
+    size = f"{entry.parameters / 1e6:.1f}"
+    cells = (entry.name, size, entry.size, mode, reached, *shares, row.get("kernels", ""), steps)
+    return "| " + " | ".join(map(str, (*cells, row.get("sqnr_db", ""), took))) + " |"
+
+
+if __name__ == "__main__":
+    main()

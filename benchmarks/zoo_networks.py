@@ -1,0 +1,107 @@
+"""The networks of the zoo: what torchvision lists, one size each, random weights."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+# 64 pixels for all others. VGG and AlexNet pool to a fixed size, which only their own input
+# divides; MaxViT's partitions fit no smaller one; Inception needs 75.
+SIZES = {"alexnet": 224, "maxvit_t": 224, "inception_v3": 96}
+# Those of a family whose members are all beyond the limit on parameters: its smallest.
+REPRESENTATIVES = ("vgg11", "vgg11_bn")
+EXTRA = {"resnet50_fpn": 26_900_000, "fcn_resnet50": 33_000_000}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the zoo: its parameters decide its place in the queue."""
+
+    name: str
+    parameters: int
+    size: int
+
+
+def entries(most_parameters: int) -> list[Entry]:
+    """Every classification architecture up to a number of parameters, smallest first.
+
+    Besides them one detection backbone, one segmentation network, and one network of each family
+    that is larger throughout.
+    """
+    found = []
+    for name in torchvision.models.list_models(module=torchvision.models):
+        weights = torchvision.models.get_model_weights(name)
+        count = min(int(one.meta["num_params"]) for one in weights)
+        if count <= most_parameters or name in REPRESENTATIVES:
+            size = 224 if name.startswith("vgg") else SIZES.get(name, 64)
+            found.append(Entry(name, count, size))
+    found += [Entry(name, count, 64) for name, count in EXTRA.items()]
+    return sorted(found, key=lambda entry: (entry.parameters, entry.name))
+
+
+def make(name: str, size: int, images: Tensor) -> nn.Module:
+    """A network with random weights and the batch statistics of ``images``, for inference."""
+    torch.manual_seed(0)
+    network = _construct(name, size)
+    for label, parameter in network.named_parameters():
+        # Some are made to start as nothing, and would show nothing.
+        if label.endswith("layer_scale"):
+            nn.init.constant_(parameter, 0.1)
+        elif parameter.ndim == 2 and not parameter.any():
+            nn.init.normal_(parameter, std=0.05)
+    network.train()
+    with torch.no_grad():
+        network(images)
+    return network.eval()
+
+
+def _construct(name: str, size: int) -> nn.Module:
+    if name == "resnet50_fpn":
+        return PooledPyramid()
+    if name == "fcn_resnet50":
+        return SegmentationLogits()
+    options: dict[str, Any] = {}
+    if name.startswith("vit"):
+        options = {"image_size": size}
+    elif name in ("googlenet", "inception_v3"):
+        options = {"init_weights": False, "aux_logits": False}
+    network: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return network
+
+
+class PooledPyramid(nn.Module):
+    """The body of torchvision's detectors, ResNet-50 with a feature pyramid, as one tensor.
+
+    float32[N, 3, H, W] to float32[N, 5 * 256]: each level, averaged over its positions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+
+        self.body = resnet_fpn_backbone(
+            backbone_name="resnet50",
+            weights=None,
+            norm_layer=nn.BatchNorm2d,
+            trainable_layers=5,
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        levels = self.body(images)
+        return torch.cat([level.mean((2, 3)) for level in levels.values()], 1)
+
+
+class SegmentationLogits(nn.Module):
+    """FCN on ResNet-50: float32[N, 3, H, W] to the logits float32[N, 21, H, W] of its main head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = torchvision.models.segmentation.fcn_resnet50(
+            weights=None, weights_backbone=None
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)["out"]
+        return logits
