@@ -53,8 +53,10 @@ def config_of(job: str, manifest: Manifest, config: TritonConfig) -> str:
     Raises InputError where a tensor has a type that Triton's configuration does not know.
     """
     target = manifest.engine
-    # A fixed batch is part of the shape for Triton, and cannot be put together from requests.
-    batched = all(x.shape[0] in (-1, 1) for x in (*manifest.inputs, *manifest.outputs))
+    # A fixed batch is part of the shape for Triton, and cannot be put together from requests; only
+    # the OpenVINO backend sets the batch itself.
+    free = (-1, 1) if target == "openvino" else (-1,)
+    batched = all(x.shape[0] in free for x in (*manifest.inputs, *manifest.outputs))
     most = _max_batch(manifest, config) if batched else 0
     lines = [f"name: {_quoted(model_name(job, target))}", *_backend(target)]
     lines.append(f"max_batch_size: {most}")
@@ -85,7 +87,7 @@ def _backend(target: Target) -> list[str]:
 
 
 def _max_batch(manifest: Manifest, config: TritonConfig) -> int:
-    if manifest.engine == "openvino" or manifest.inputs[0].shape[0] == 1:
+    if manifest.engine == "openvino":
         # The OpenVINO backend reshapes the model to this size and computes no other; one image at
         # a time is then the fastest plan, and instances make use of the other cores.
         return 1
