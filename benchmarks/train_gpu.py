@@ -24,13 +24,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.ao.quantization import (
     FakeQuantize,
     MovingAverageMinMaxObserver,
@@ -240,12 +240,37 @@ def calibration_parts(
 
 
 class TrainingFakeQuantize(FakeQuantize):
-    """Fake quantization whose ranges follow training images only, never those it is judged on."""
+    """Fake quantization that follows training images only, and asks the GPU nothing.
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        self.enable_observer(mode)
-        return self
+    PyTorch's own looks at its switches, which lie on the GPU, at every call: a round trip each, and
+    nothing that a CUDA graph can hold. Same grid: its observer keeps the range that is converted.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        observer = self.activation_post_process
+        if self.training:
+            low, high = torch.aminmax(x.detach())
+            for kept, new in ((observer.min_val, low), (observer.max_val, high)):
+                moved = kept + observer.averaging_constant * (new - kept)
+                kept.copy_(torch.where(torch.isinf(kept), new, moved))
+        largest = torch.maximum(-observer.min_val, observer.max_val).clamp(min=1e-6)
+        zero_point = torch.full((), 128, dtype=torch.int32, device=x.device)
+        return torch.fake_quantize_per_tensor_affine(x, largest / 127.5, zero_point, 0, 255)
+
+
+class WeightFakeQuantize(FakeQuantize):
+    """As above for weights, by output channel and by their range of the moment."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        observer = self.activation_post_process
+        low, high = torch.aminmax(x.detach().flatten(1), dim=1)
+        for kept, new in ((observer.min_val, low), (observer.max_val, high)):
+            if kept.shape != new.shape:
+                kept.resize_(new.shape)
+            kept.copy_(new)
+        scale = torch.maximum(-low, high).clamp(min=1e-6) / 127
+        zero_point = torch.zeros_like(scale, dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, -127, 127)
 
 
 def qat_network(job: Job, checkpoint: Path) -> nn.Module:
@@ -264,7 +289,7 @@ def qat_network(job: Job, checkpoint: Path) -> nn.Module:
             quant_max=255,
         ),
         # Weights are there from the start, and their range is that of the moment.
-        weight=FakeQuantize.with_args(
+        weight=WeightFakeQuantize.with_args(
             observer=MovingAveragePerChannelMinMaxObserver,
             averaging_constant=1.0,
             dtype=torch.qint8,

@@ -23,12 +23,20 @@ class TrainConfig(Strict):
         default=4, description="zero padding before a random crop"
     )
     horizontal_flip: bool = True
+    cutout_px: NonNegativeInt = Field(
+        default=0, description="side of the square cut out of each image at a random place; 0: none"
+    )
     seed: NonNegativeInt = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="what convolutions and linear layers compute in; auto: bfloat16 where the "
         "processor or GPU has it",
+    )
+    cuda_graphs: bool = Field(
+        default=True,
+        description="on a GPU, record a step's forward and backward pass once and replay them; "
+        "a network that cannot be recorded trains without",
     )
 
 

@@ -26,3 +26,22 @@ def augment(images: Tensor, padding_px: int, flip: bool, generator: Generator) -
     return padded.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(
         0, 3, 1, 2
     )
+
+
+def cutout(images: Tensor, side_px: int, generator: Generator) -> Tensor:
+    """Normalised images with a square set to zero, the mean, at a random place of each.
+
+    ``images: float32[N, C, H, W]`` keep their layout. The square's centre is anywhere in the image,
+    so that part of it may lie outside. Source: DeVries, Taylor (arXiv:1708.04552).
+    """
+    count, _, height, width = images.shape
+    device = images.device
+    inside = []
+    for size in (height, width):
+        centre = torch.randint(0, size, (count, 1), device=device, generator=generator)
+        start = centre - side_px // 2
+        place = torch.arange(size, device=device)
+        inside.append((place >= start) & (place < start + side_px))
+    rows, columns = inside
+    # A product, as masked_fill gives another layout.
+    return images * ~(rows[:, :, None] & columns[:, None, :])[:, None]

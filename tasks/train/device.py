@@ -32,6 +32,18 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if config.precision == "bfloat16" else torch.float32
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Convolutions and linear layers in ``precision``; nothing changes where that is float32.
+
+    Weights are cast anew in each pass on a GPU: a recorded pass has to cast what the optimizer made
+    of them.
+    """
+    enabled = precision != torch.float32
+    return torch.autocast(
+        device.type, precision, enabled=enabled, cache_enabled=device.type != "cuda"
+    )
+
+
 @contextmanager
 def tuned(device: torch.device) -> Iterator[None]:
     """On a GPU, cuDNN measures its algorithms on the first batch: the batches are all alike."""

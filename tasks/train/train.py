@@ -14,8 +14,9 @@ from schemas.errors import InputError
 from schemas.train import Epoch, TrainConfig, TrainingHistory
 from tasks.datasets.dataset import Dataset, Pixels
 from tasks.progress import track
-from tasks.train.augment import augment
-from tasks.train.device import choose_device, choose_precision, device_name, tuned
+from tasks.train.augment import augment, cutout
+from tasks.train.device import autocast, choose_device, choose_precision, device_name, tuned
+from tasks.train.graphed import graphed
 from tasks.train.schedule import one_cycle
 from tasks.train.state import StateFile
 
@@ -124,6 +125,10 @@ class _Run:
         self.steps = len(dataset) // self.batch
         self.images_per_epoch = self.steps * self.batch
         self.learning_rate = 0.0
+        self.forward: Callable[[Tensor], Tensor] = self.model
+        if device.type == "cuda" and config.cuda_graphs:
+            images = self.images.raw(torch.arange(self.batch, device=device))
+            self.forward = graphed(self.model, self.images.normalised(images), precision)
         weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
         self.optimizer = torch.optim.SGD(
@@ -157,18 +162,19 @@ class _Run:
             indices = order[step * self.batch : (step + 1) * self.batch]
             raw = self.images.raw(indices)
             raw = augment(raw, config.crop_padding_px, config.horizontal_flip, generator)
-            loss = self._step(self.images.normalised(raw), self.images.labels[indices])
+            images = self.images.normalised(raw)
+            if config.cutout_px:
+                images = cutout(images, config.cutout_px, generator)
+            loss = self._step(images, self.images.labels[indices])
             total += loss
             if step % STEPS_PER_CHECK == 0 or step == self.steps - 1:
                 self._check_loss(total.item(), number)
         return total.item() / self.steps, time.perf_counter() - started
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(
-            self.device.type, self.precision, enabled=self.precision != torch.float32
-        ):
+        with autocast(self.device, self.precision):
             loss = nn.functional.cross_entropy(
-                self.model(images), labels, label_smoothing=self.config.label_smoothing
+                self.forward(images), labels, label_smoothing=self.config.label_smoothing
             )
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.train.augment import augment
+from tasks.train.augment import augment, cutout
 from tasks.train.schedule import one_cycle
 
 
@@ -63,3 +63,21 @@ def test_the_learning_rate_rises_once_to_its_peak_and_falls_to_near_zero(
     if steps > 8:
         assert max(rates) == pytest.approx(peak)
         assert rates[-1] == pytest.approx(peak / 1e4)
+
+
+def test_cutout_zeroes_a_square_within_reach_of_every_pixel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.ones(500, 2, 8, 8).contiguous(memory_format=torch.channels_last)
+    result = cutout(images, 4, generator)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    gone = (result == 0).all(dim=1)
+    assert torch.equal(gone, (result == 0).any(dim=1))
+    for hole in gone:
+        rows, columns = hole.any(dim=1).nonzero(), hole.any(dim=0).nonzero()
+        height, width = len(rows), len(columns)
+        assert (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1) == (height, width)
+        assert hole.sum() == height * width
+        assert 2 <= height <= 4
+        assert 2 <= width <= 4
+    assert gone.any(dim=0).all()
+    assert gone.sum(dim=(1, 2)).max() == 16
