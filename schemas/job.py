@@ -13,6 +13,7 @@ from schemas.evaluate import AccuracyConfig
 from schemas.export import ExportConfig
 from schemas.model import ModelConfig
 from schemas.profiling import ProfileConfig
+from schemas.publish import PublishConfig
 from schemas.surgery import SurgeryConfig
 from schemas.train import TrainConfig
 
@@ -33,3 +34,6 @@ class Job(Strict):
     engines: EnginesConfig = EnginesConfig(openvino=OpenVinoConfig())
     accuracy: AccuracyConfig = AccuracyConfig()
     profile: ProfileConfig = ProfileConfig()
+    publish: PublishConfig | None = Field(
+        default=None, description="what a run that passed is published as; left out: nothing is"
+    )
