@@ -11,6 +11,7 @@ from schemas.data import DataConfig
 from schemas.engine import EnginesConfig, OpenVinoConfig
 from schemas.evaluate import AccuracyConfig
 from schemas.export import ExportConfig
+from schemas.history import RegressionConfig
 from schemas.model import ModelConfig
 from schemas.profiling import ProfileConfig
 from schemas.publish import PublishConfig
@@ -34,6 +35,11 @@ class Job(Strict):
     engines: EnginesConfig = EnginesConfig(openvino=OpenVinoConfig())
     accuracy: AccuracyConfig = AccuracyConfig()
     profile: ProfileConfig = ProfileConfig()
+    regression: RegressionConfig | None = Field(
+        default=RegressionConfig(),
+        description="how far a build may fall behind the last good one; null: as far as it likes, "
+        "and if its gates pass it is the measure of those to come",
+    )
     publish: PublishConfig | None = Field(
         default=None, description="what a run that passed is published as; left out: nothing is"
     )

@@ -23,6 +23,7 @@ def assemble(
     built: list[BuiltEngine],
     data: DataRef,
     package: Package | None = None,
+    regressions: tuple[Gate, ...] = (),
 ) -> RunReport:
     """The report of a run, from what its stages stored."""
     surgeries = tuple(store.load(b.surgery.report, SurgeryReport) for b in built)
@@ -50,6 +51,7 @@ def assemble(
         )
     for engine in engines:
         gates += engine.manifest.contract
+    gates += regressions
     return RunReport(
         job=job,
         passed=all(gate.passed for gate in gates),

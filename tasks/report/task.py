@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from schemas.base import Gate
 from schemas.data import DataRef
 from schemas.evaluate import EvaluateResult, EvaluationReport
 from schemas.job import Job
@@ -20,6 +21,7 @@ def report(
     built: list[BuiltEngine],
     sources: ReportSources,
     package: Package | None = None,
+    regressions: tuple[Gate, ...] = (),
 ) -> ReportResult:
     """Put everything that the run found out on one page."""
     from tasks.report.assemble import assemble
@@ -28,7 +30,7 @@ def report(
 
     store = current_store()
     accuracy = store.load(evaluation.report, EvaluationReport)
-    whole = assemble(store, job, accuracy, built, data, package)
+    whole = assemble(store, job, accuracy, built, data, package, regressions)
     return ReportResult(
         passed=whole.passed,
         json_report=store.put_model("report", whole),

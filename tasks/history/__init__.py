@@ -1,0 +1,1 @@
+"""Every finished build on record, and the last good one as the measure of the next."""

@@ -1,0 +1,67 @@
+"""What a finished build is measured by, read from what its stages stored."""
+
+import importlib.metadata
+import platform
+
+from schemas.engine import LayerTable, Manifest
+from schemas.evaluate import Accuracy, EvaluationReport
+from schemas.history import EngineFigures
+from schemas.profiling import LatencyReport
+from schemas.report import BuiltEngine
+from tasks.artifacts.store import Store
+
+PACKAGES = (
+    *("torch", "torchvision", "torchao", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon"),
+    *("openvino", "tensorrt-rtx-cu13", "tensorrt", "prefect", "pydantic"),
+)
+
+
+def figures_of(
+    store: Store, evaluation: EvaluationReport, built: list[BuiltEngine]
+) -> tuple[EngineFigures, ...]:
+    """Accuracy, speed, size and kernels of each delivered engine."""
+    return tuple(_figures(store, evaluation, engine) for engine in built)
+
+
+def _figures(store: Store, evaluation: EvaluationReport, engine: BuiltEngine) -> EngineFigures:
+    accuracy = _accuracy_of(evaluation.accuracies, engine)
+    manifest = store.load(engine.int8.manifest, Manifest)
+    latency = None if engine.latency is None else store.load(engine.latency.report, LatencyReport)
+    return EngineFigures(
+        engine=engine.target,
+        plan_sha256=engine.int8.plan.sha256,
+        top1=None if accuracy is None else accuracy.top1,
+        drop_points=None if accuracy is None else accuracy.drop_points,
+        speedups=() if latency is None else latency.speedups,
+        machine=None if latency is None else latency.machine,
+        plan_bytes=manifest.plan_bytes,
+        kernels=store.load(engine.int8.layers, LayerTable).kernels,
+    )
+
+
+def _accuracy_of(accuracies: tuple[Accuracy, ...], engine: BuiltEngine) -> Accuracy | None:
+    """The engine's own answers; where it does not run here, those of the graph it is made from."""
+    for prefix in (f"{engine.target} ", f"onnx for {engine.target}"):
+        for accuracy in accuracies:
+            if accuracy.name.startswith(prefix):
+                return accuracy
+    return None
+
+
+def installed_versions() -> dict[str, str]:
+    """The packages that a build may depend on, and Python."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def machine_of(store: Store, built: list[BuiltEngine]) -> dict[str, str]:
+    """Where the build ran: its host, and what the engines say of processor, GPU and driver."""
+    found = {"host": platform.node(), "system": platform.platform()}
+    for engine in built:
+        found |= store.load(engine.int8.manifest, Manifest).fingerprint
+    return found
