@@ -21,7 +21,8 @@ from tasks.artifacts.store import current_store
 GATES_FAILED = "Gates failed"
 """The name of the state that a run ends in where it did its work and a gate did not hold."""
 
-log = logging.getLogger("enginesmith")
+BAD_INPUT = "Bad input"
+"""The name of the state that a run ends in where something given cannot be used."""
 
 
 def run_name() -> str:
@@ -47,10 +48,16 @@ def build(
         overrides: With a name: fields to change, such as calibration.images=1024.
         refresh: Stages to run again though nothing changed.
     """
-    chosen = _chosen(name, job, overrides)
-    check(chosen)
-    with progress_of(chosen):
-        result = build_job.fn(chosen, check_stages(refresh))
+    # What stages say goes to the server, with Prefect's own lines.
+    logging.getLogger("enginesmith").setLevel(logging.INFO)
+    try:
+        chosen = _chosen(name, job, overrides)
+        check(chosen)
+        with progress_of(chosen):
+            result = build_job.fn(chosen, check_stages(refresh))
+    except InputError as error:
+        # One line for who filled in the form; a traceback would be about code of ours.
+        return Failed(name=BAD_INPUT, message=str(error))
     return _verdict(chosen, result)
 
 

@@ -21,14 +21,18 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     ``overrides`` are ``a.b=value`` with the value in YAML. Relative paths in a job are relative to
     its file. Raises InputError, naming each wrong field, its value and the fix.
     """
+    return anchored(read_job(path, overrides), path.parent.absolute())
+
+
+def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """The same with paths as they are written, for a job that runs elsewhere."""
     document = _read(path)
     for override in overrides:
         _apply(document, override)
     try:
-        job = Job.model_validate(document)
+        return Job.model_validate(document)
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error
-    return anchored(job, path.parent.absolute())
 
 
 def targets(job: Job) -> list[tuple[Target, Strict]]:

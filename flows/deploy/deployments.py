@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 
+STAY = [{"prefect.deployments.steps.set_working_directory": {"directory": "."}}]
+"""As in prefect.yaml: without a pull step a worker copies the folder that it was started in."""
+
+
 def read_deployments(file: Path) -> tuple[Deployment, ...]:
     """The deployments of a ``prefect.yaml``.
 
@@ -97,7 +101,7 @@ def deployment(wanted: Deployment) -> Piece:
             )
             if at_once
             else None,
-            pull_steps=[],
+            pull_steps=STAY,
         )
 
     document = wanted.model_dump(mode="json")
@@ -106,6 +110,7 @@ def deployment(wanted: Deployment) -> Piece:
         {
             "description": document["description"],
             "entrypoint": document["entrypoint"],
+            "pull_steps": STAY,
             "work_pool": document["work_pool"],
             "tags": sorted(document["tags"]),
             "parameters": document["parameters"],
@@ -135,6 +140,7 @@ def _essence(there: DeploymentResponse) -> dict[str, Any]:
     return {
         "description": there.description,
         "entrypoint": there.entrypoint,
+        "pull_steps": there.pull_steps,
         "work_pool": {"name": there.work_pool_name, "job_variables": there.job_variables},
         "tags": sorted(there.tags),
         "parameters": there.parameters,
