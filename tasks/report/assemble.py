@@ -4,12 +4,12 @@ import importlib.metadata
 
 from schemas.base import Gate
 from schemas.data import DataRef
-from schemas.engine import LayerTable, Manifest
+from schemas.engine import EngineResult, LayerTable, Manifest
 from schemas.evaluate import EvaluationReport
 from schemas.job import Job
 from schemas.profiling import LatencyReport
 from schemas.publish import Package
-from schemas.report import BuiltEngine, EngineReport, RunReport
+from schemas.report import BuiltEngine, EngineReport, FurtherReport, RunReport
 from schemas.surgery import SurgeryReport
 from tasks.artifacts.store import Store
 
@@ -39,6 +39,7 @@ def assemble(
             layers=store.load(b.int8.layers, LayerTable),
             baseline=store.load(b.float32.manifest, Manifest),
             baseline_layers=store.load(b.float32.layers, LayerTable),
+            further=tuple(_further(store, x.plan) for x in b.further),
             not_run=b.not_run,
         )
         for b in built
@@ -49,8 +50,19 @@ def assemble(
             gate.model_copy(update={"name": f"{surgery.target}: {gate.name}"})
             for gate in surgery.gates
         )
+    for target, plan in ((b.target, x) for b in built for x in b.further if x.surgery):
+        assert plan.surgery is not None
+        gates += tuple(
+            gate.model_copy(update={"name": f"{target} {plan.precision}: {gate.name}"})
+            for gate in store.load(plan.surgery.report, SurgeryReport).gates
+        )
     for engine in engines:
         gates += engine.manifest.contract
+        for further in engine.further:
+            gates += tuple(
+                gate.model_copy(update={"name": f"{further.manifest.precision} {gate.name}"})
+                for gate in further.manifest.contract
+            )
     gates += regressions
     return RunReport(
         job=job,
@@ -63,6 +75,14 @@ def assemble(
         versions=_versions(),
         data=data,
         package=package,
+    )
+
+
+def _further(store: Store, plan: EngineResult) -> FurtherReport:
+    return FurtherReport(
+        plan=plan.plan,
+        manifest=store.load(plan.manifest, Manifest),
+        layers=store.load(plan.layers, LayerTable),
     )
 
 

@@ -29,6 +29,7 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
     for engine in report.engines:
         files[f"{engine.target}.plan"] = engine.plan
         files[f"{engine.target}.onnx"] = engine.graph
+        files |= {x.file_name: x.plan for x in engine.further}
     folder = run_folder(store, job_name)
     folder.parent.mkdir(exist_ok=True)
     with store.workspace() as scratch:
@@ -38,6 +39,8 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
             shutil.copyfile(store.open(ref), fresh / name)
         for engine in report.engines:
             write_beside(fresh / f"{engine.target}.plan", engine.manifest, engine.layers)
+            for x in engine.further:
+                write_beside(fresh / x.file_name, x.manifest, x.layers)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)

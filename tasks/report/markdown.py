@@ -92,6 +92,7 @@ def _engine_rows(engine: EngineReport) -> list[tuple[object, ...]]:
         )
         for manifest, layers in (
             (engine.manifest, engine.layers),
+            *((x.manifest, x.layers) for x in engine.further),
             (engine.baseline, engine.baseline_layers),
         )
     ]

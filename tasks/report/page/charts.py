@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, HoverTool, Span, TeeHead, Whisker
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    HoverTool,
+    Range1d,
+    Span,
+    TeeHead,
+    Whisker,
+)
 from bokeh.plotting import figure
 
 from schemas.calibrate import CalibrationTable
@@ -54,7 +62,7 @@ def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
             ]
         )
     )
-    return _chart("accuracy", "Points of top-1 lost against FP32", plot)
+    return chart_of("accuracy", "Points of top-1 lost against FP32", plot)
 
 
 def latency_chart(latencies: Sequence[Latency]) -> Chart:
@@ -70,7 +78,13 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
             "color": [INT8 if x.precision.startswith("int8") else FLOAT for x in latencies],
         }
     )
-    plot = _figure(names, "milliseconds a call, logarithmic", x_axis_type="log")
+    ends = min(x.min_ms for x in latencies) / 1.2, max(x.p99_ms for x in latencies) * 1.2
+    plot = _figure(
+        names, "milliseconds a call, logarithmic", x_axis_type="log", x_range=Range1d(*ends)
+    )
+    decades = range(-4, 6)
+    plot.xaxis.ticker = [m * 10.0**d for d in decades for m in (1, 2, 5)]
+    plot.xaxis.formatter = CustomJSTickFormatter(code="return String(Number(tick.toPrecision(1)))")
     plot.add_layout(_whisker("min", "p99", source))
     plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
     plot.scatter("median", "name", source=source, size=9, color="color", marker="diamond")
@@ -80,7 +94,7 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
             + [(key, f"@{key}{{0.000}} ms") for key in ("min", "median", "p90", "p99")]
         )
     )
-    return _chart("latency", "Latency of each engine: least, median, p90 and p99", plot)
+    return chart_of("latency", "Latency of each engine: least, median, p90 and p99", plot)
 
 
 def ranges_chart(table: CalibrationTable) -> Chart:
@@ -100,7 +114,7 @@ def ranges_chart(table: CalibrationTable) -> Chart:
     plot.vbar(x="name", top="used", width=0.8, color=INT8, source=source)
     plot.add_layout(Span(location=1, dimension="width", line_dash="dashed", line_color=OTHER))
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("used", "@used{0.00}")]))
-    return _chart("ranges", "Share of its grid that each activation used", plot)
+    return chart_of("ranges", "Share of its grid that each activation used", plot)
 
 
 def used_share(table: CalibrationTable, name: str) -> float:
@@ -128,7 +142,7 @@ def layers_chart(target: str, table: LayerTable) -> Chart | None:
     plot = _figure(names, "share of the time, %")
     plot.hbar(y="name", right="share", height=0.7, color="color", source=source)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
-    return _chart(f"layers-{target}", f"The slowest layers of {target}", plot)
+    return chart_of(f"layers-{target}", f"The slowest layers of {target}", plot)
 
 
 def threads_of(threads: int) -> str:
@@ -163,7 +177,8 @@ def _figure(names: Sequence[str], axis: str, **options: Any) -> figure:
     return plot
 
 
-def _chart(name: str, label: str, plot: figure) -> Chart:
+def chart_of(name: str, label: str, plot: figure) -> Chart:
+    """A drawn figure as the page takes it; ``name`` is its own within the page."""
     plot.background_fill_alpha = plot.border_fill_alpha = 0
     plot.outline_line_alpha = 0
     return Chart(id=f"chart-{name}", label=label, item=json_item(plot, f"chart-{name}"))

@@ -10,6 +10,7 @@ function paintCharts() {
   for (const chart of Bokeh.documents) {
     for (const model of chart.all_models) {
       if (model.type === "Grid") model.grid_line_color = line;
+      else if (model.type === "Legend") model.label_text_color = ink;
       else if (model.type.endsWith("Axis")) {
         model.axis_label_text_color = model.major_label_text_color = ink;
         model.axis_label_text_font_style = "normal";

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
-from bokeh.resources import Resources
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.calibrate import CalibrationTable
 from schemas.engine import Layer
@@ -21,9 +18,8 @@ from tasks.report.page.charts import (
     threads_of,
     used_share,
 )
+from tasks.report.page.fill import fill
 from tasks.report.page.flips import Flip
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -41,15 +37,6 @@ def render_page(
     flips: Sequence[Flip],
 ) -> str:
     """One self-contained HTML file."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Bokeh defines a thing where it first appears: sorted keys would use it before that.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     latencies = [x for part in report.latencies for x in part.latencies]
     charts: dict[str, Chart | None] = {
         "accuracy": accuracy_chart(report.accuracies),
@@ -57,7 +44,9 @@ def render_page(
         "ranges": ranges_chart(calibration),
     }
     charts |= {f"layers-{e.target}": layers_chart(e.target, e.layers) for e in report.engines}
-    return environment.get_template("template.html.j2").render(
+    return fill(
+        "run.html.j2",
+        charts,
         report=report,
         calibration=calibration,
         drawings=drawings,
@@ -65,14 +54,9 @@ def render_page(
         headline=_headline(report),
         latencies=latencies,
         speedups=[x for part in report.latencies for x in part.speedups],
-        charts=charts,
-        items=[chart.item for chart in charts.values() if chart is not None],
         job_yaml=yaml.safe_dump(
             report.job.model_dump(mode="json", exclude_defaults=True), sort_keys=False
         ),
-        style=(HERE / "style.css").read_text(encoding="utf-8"),
-        script=(HERE / "page.js").read_text(encoding="utf-8"),
-        bokeh=Resources(mode="inline", components=["bokeh"]).js_raw,
         threads_of=threads_of,
         used_share=used_share,
         kind_of=_kind_of,
