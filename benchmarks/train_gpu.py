@@ -45,7 +45,7 @@ from schemas.calibrate import CalibrationTable
 from schemas.job import Job
 from schemas.train import TrainConfig
 from tasks.calibrate.observe import observe
-from tasks.calibrate.sample import draw
+from tasks.datasets.sample import draw
 from tasks.datasets.dataset import Dataset, Indices
 from tasks.datasets.open import open_dataset
 from tasks.models.build import build_model

@@ -9,6 +9,7 @@ from prefect import Task, flow
 from prefect.utilities.callables import get_call_parameters
 
 from flows.candidate import quantize
+from flows.further import further_plans
 from flows.jobfile import targets
 from flows.limits import limit_of
 from flows.progress import advance
@@ -48,7 +49,9 @@ R = TypeVar("R")
 
 Stage = Literal[
     "train",
+    "equalize",
     "calibrate",
+    "correct",
     "convert",
     "export",
     "surgery",
@@ -134,6 +137,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
         repaired = run(surgery, exported.quantized, exported.samples, target, job.surgery)
         plan = run(engine, repaired.graph, target, job.surgery.precision, options)
         baseline = run(engine, exported.float32, target, "float32", options)
+        further = further_plans(run, job, exported, target, options)
         others.append(run(predict_graph, repaired.graph, target, *measured_on))
         not_run = why_not_run(target)
         latency = None
@@ -151,6 +155,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
                 surgery=repaired,
                 int8=plan,
                 float32=baseline,
+                further=further,
                 latency=latency,
                 not_run=not_run,
             )

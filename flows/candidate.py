@@ -20,7 +20,9 @@ from schemas.model import ModelRef
 from schemas.surgery import SurgeryResult
 from tasks.calibrate.task import calibrate
 from tasks.convert.task import convert
+from tasks.correct.task import correct
 from tasks.engine.task import engine, why_not_run
+from tasks.equalize.task import equalize
 from tasks.evaluate.task import predict_engine, predict_graph
 from tasks.export.task import export
 from tasks.surgery.task import surgery
@@ -57,12 +59,22 @@ class Engine:
 
 def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
     """From FP32 to INT8 in PyTorch, with the accuracy work that the job asks for."""
-    calibrated = run(calibrate, model, data, job.calibration, job.quantization)
+    source = model
+    if job.equalization is not None:
+        source = _with_weights(model, run(equalize, model, job.equalization).weights)
+    calibrated = run(calibrate, source, data, job.calibration, job.quantization)
     # What "auto" came to is settled once, for all the stages that follow.
     quantization = job.quantization.model_copy(update={"mode": calibrated.mode})
-    int8 = run(convert, model, calibrated.table, quantization, data).state
+    if job.correction is not None:
+        corrected = run(correct, source, data, job.calibration, quantization, job.correction)
+        source = _with_weights(model, corrected.weights)
+    int8 = run(convert, source, calibrated.table, quantization, data).state
     exported = run(export, model, int8, quantization, data, job.calibration, job.export)
     return Quantized(calibrated, quantization, int8, exported)
+
+
+def _with_weights(model: ModelRef, weights: ArtifactRef) -> ModelRef:
+    return model.model_copy(update={"weights": weights})
 
 
 def first_that_runs(job: Job) -> tuple[Target, Strict]:

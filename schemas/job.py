@@ -7,8 +7,10 @@ from pydantic import Field, StringConstraints
 from schemas.base import Strict
 from schemas.calibrate import CalibrationConfig
 from schemas.convert import QuantizationConfig
+from schemas.correct import CorrectionConfig
 from schemas.data import DataConfig
 from schemas.engine import EnginesConfig, OpenVinoConfig
+from schemas.equalize import EqualizationConfig
 from schemas.evaluate import AccuracyConfig
 from schemas.export import ExportConfig
 from schemas.history import RegressionConfig
@@ -30,6 +32,14 @@ class Job(Strict):
     )
     calibration: CalibrationConfig = CalibrationConfig()
     quantization: QuantizationConfig = QuantizationConfig()
+    equalization: EqualizationConfig | None = Field(
+        default=None,
+        description="even weight ranges out between layers before calibrating; left out: do not",
+    )
+    correction: CorrectionConfig | None = Field(
+        default=None,
+        description="correct biases for the rounding of the weights; left out: do not",
+    )
     export: ExportConfig = ExportConfig()
     surgery: SurgeryConfig = SurgeryConfig()
     engines: EnginesConfig = EnginesConfig(openvino=OpenVinoConfig())

@@ -25,8 +25,8 @@ def calibrate(
     from tasks.calibrate.convergence import Convergence
     from tasks.calibrate.observe import observe
     from tasks.calibrate.quality import assess, saturation
-    from tasks.calibrate.sample import draw_at_most
     from tasks.datasets.open import open_dataset
+    from tasks.datasets.sample import draw_at_most
     from tasks.models.choose import choose, example_of
     from tasks.models.float32 import load_float32
     from tasks.models.quantizer import quantizer

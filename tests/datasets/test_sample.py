@@ -5,8 +5,8 @@ import pytest
 
 from schemas.calibrate import CalibrationConfig
 from schemas.errors import InputError
-from tasks.calibrate.sample import draw
 from tasks.datasets.dataset import Dataset, InMemory, Split
+from tasks.datasets.sample import draw
 
 
 def dataset(pixels: np.ndarray) -> Dataset:

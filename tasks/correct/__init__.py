@@ -1,0 +1,1 @@
+"""Taking back what rounding the weights adds to a layer's mean."""

@@ -1,0 +1,1 @@
+"""Moving weight ranges from one layer to the next, before anything is quantized."""
