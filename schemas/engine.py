@@ -27,6 +27,7 @@ ComputeCapability = Annotated[
     str, BeforeValidator(_as_text), StringConstraints(pattern=r"^\d+\.\d$")
 ]
 Precision = Literal["float32", "float16", "int8", "int8+fp16"]
+FurtherPrecision = Literal["float16", "int8+fp16"]
 
 
 class ShapeRange(Strict):
@@ -159,6 +160,19 @@ class EnginesConfig(Strict):
     openvino: OpenVinoConfig | None = None
     tensorrt_rtx: TensorRtRtxConfig | None = None
     tensorrt: TensorRtConfig | None = None
+    also_precisions: tuple[FurtherPrecision, ...] = Field(
+        default=(),
+        description="further plans of tensorrt and tensorrt_rtx, beside INT8 and FP32: float16, "
+        "which INT8 has to beat on a GPU, and int8+fp16",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_compiler_for_them(self) -> Self:
+        if self.also_precisions and self.tensorrt is None and self.tensorrt_rtx is None:
+            raise ValueError("also_precisions needs tensorrt or tensorrt_rtx beside it")
+        if len(set(self.also_precisions)) < len(self.also_precisions):
+            raise ValueError(f"also_precisions {list(self.also_precisions)}: name each once")
+        return self
 
 
 class TensorInfo(Strict):

@@ -5,12 +5,22 @@ from pydantic import Field
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
 from schemas.data import DataRef
-from schemas.engine import EngineResult, LayerTable, Manifest
+from schemas.engine import EngineResult, FurtherPrecision, LayerTable, Manifest
 from schemas.evaluate import Accuracy, Logits
 from schemas.job import Job
 from schemas.profiling import LatencyReport, ProfileResult
 from schemas.publish import Package, Publication
 from schemas.surgery import SurgeryReport, SurgeryResult
+
+
+class FurtherPlan(Strict):
+    """A plan beside the INT8 one and its FP32 baseline, by reference."""
+
+    precision: FurtherPrecision
+    plan: EngineResult
+    surgery: SurgeryResult | None = Field(
+        default=None, description="of its INT8 graph; None: it has none"
+    )
 
 
 class BuiltEngine(Strict):
@@ -20,8 +30,22 @@ class BuiltEngine(Strict):
     surgery: SurgeryResult
     int8: EngineResult
     float32: EngineResult
+    further: tuple[FurtherPlan, ...] = ()
     latency: ProfileResult | None
     not_run: str | None = Field(description="why its plans cannot run on this machine")
+
+
+class FurtherReport(Strict):
+    """A further plan of one engine; its precision is in its manifest."""
+
+    plan: ArtifactRef
+    manifest: Manifest
+    layers: LayerTable
+
+    @property
+    def file_name(self) -> str:
+        """Under which it is delivered."""
+        return f"{self.manifest.engine}.{self.manifest.precision.replace('+', '-')}.plan"
 
 
 class EngineReport(Strict):
@@ -34,6 +58,7 @@ class EngineReport(Strict):
     layers: LayerTable
     baseline: Manifest
     baseline_layers: LayerTable
+    further: tuple[FurtherReport, ...] = ()
     not_run: str | None
 
 

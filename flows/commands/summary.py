@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from schemas.engine import LayerTable
 from schemas.evaluate import Accuracy
 from schemas.profiling import Speedup
 from schemas.report import ReportResult, RunReport
@@ -18,6 +19,11 @@ def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # n
 
 def _interval(accuracy: Accuracy) -> str:
     return f"{accuracy.drop_low:+.2f} to {accuracy.drop_high:+.2f}"
+
+
+def _on_int8(layers: LayerTable) -> str:
+    integer = len(layers.integer_convolutions)
+    return f"{integer} of {integer + len(layers.float_convolutions)}"
 
 
 def _threads(speed: Speedup) -> str:
@@ -46,15 +52,22 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     )
     speedups = {x.engine: x for part in report.latencies for x in reversed(part.speedups)}
     for e in report.engines:
-        whole = len(e.layers.integer_convolutions) + len(e.layers.float_convolutions)
         speed = speedups.get(e.target)
         engines.add_row(
             e.target,
-            f"{len(e.layers.integer_convolutions)} of {whole}",
+            _on_int8(e.layers),
             f"{e.layers.kernels}",
             _threads(speed) if speed else "not run here",
             f"{e.target}.plan",
         )
+        for x in e.further:
+            engines.add_row(
+                f"{e.target} {x.manifest.precision}",
+                _on_int8(x.layers),
+                f"{x.layers.kernels}",
+                "",
+                x.file_name,
+            )
     console.print(engines, soft_wrap=True)
     console.print()
     for gate in report.gates:
