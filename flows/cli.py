@@ -12,6 +12,7 @@ from flows.commands import (
     doctor,
     inspect,
     lint,
+    reports,
     run,
     schema,
     submit,
@@ -39,6 +40,7 @@ app.command(name="lint")(lint.lint)
 app.command(name="diff")(diff.diff)
 app.command(name="build")(build.build)
 app.command(name="inspect")(inspect.inspect)
+app.command(name="reports")(reports.reports)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="deploy")(deploy.deploy)
 app.command(name="submit")(submit.submit)

@@ -1,5 +1,6 @@
 """What a run delivers, under names that a person can read."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,23 @@ from schemas.report import ReportResult, RunReport
 from tasks.artifacts.store import Store
 from tasks.runtimes.plans import write_beside
 
+REPORTS_URL_VARIABLE = "ENGINESMITH_REPORTS_URL"
+
 
 def run_folder(store: Store, job_name: str) -> Path:
     """Where the newest run of a job lies: ``runs/<job>`` in the store."""
     return store.root / "runs" / job_name
+
+
+def page_url(folder: Path) -> str:
+    """Where a browser finds the page of a run folder.
+
+    ENGINESMITH_REPORTS_URL says under which address ``runs`` is served; without it, the file.
+    """
+    served = os.environ.get(REPORTS_URL_VARIABLE)
+    if served:
+        return f"{served.rstrip('/')}/{folder.name}/report.html"
+    return (folder / "report.html").as_uri()
 
 
 def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:

@@ -1,7 +1,11 @@
 """The stage as Prefect runs it."""
 
 from prefect import task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 
 from schemas.base import Gate
 from schemas.data import DataRef
@@ -45,10 +49,13 @@ def deliver(job: Job, result: ReportResult, evaluation: EvaluateResult) -> None:
 
     Never cached: every run has its own Prefect artifacts.
     """
-    from tasks.report.layout import lay_out
+    from tasks.report.layout import lay_out, page_url
 
     store = current_store()
-    lay_out(store, job.name, result)
+    page = page_url(lay_out(store, job.name, result))
+    create_link_artifact(
+        key=f"page-{job.name}", link=page, link_text="the report as a page", description=job.name
+    )
     create_markdown_artifact(
         key=f"report-{job.name}",
         markdown=store.open(result.markdown).read_text(encoding="utf-8"),

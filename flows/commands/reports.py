@@ -1,0 +1,44 @@
+"""``enginesmith reports``: the reports in a browser."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Artifacts
+
+
+def reports(
+    artifacts: Artifacts = "artifacts",
+    host: Annotated[
+        str, typer.Option(help="address to listen on; 127.0.0.1 is this machine only")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one")] = 4201,
+) -> None:
+    """Serve every job's newest report page, read-only, until interrupted.
+
+    Set ENGINESMITH_REPORTS_URL to its address where runs happen (worker, container), and the
+    reports in the Prefect UI link to it. It asks for no password: publish it on loopback, or behind
+    a proxy that does.
+
+    Example:
+
+        enginesmith reports --port 4201
+    """
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    from schemas.errors import InputError
+    from tasks.artifacts.store import Store
+
+    folder = Store(artifacts).root / "runs"
+    folder.mkdir(exist_ok=True)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    try:
+        server = ThreadingHTTPServer((host, port), handler)
+    except OSError as error:
+        raise InputError(
+            f"reports: cannot listen on {host}:{port} ({error.strerror}): choose another --port"
+        ) from error
+    with server:
+        typer.echo(f"{folder} on http://{host}:{server.server_port}/", err=True)
+        server.serve_forever()
