@@ -7,11 +7,14 @@ import typer
 
 from flows.commands import (
     build,
+    cache,
     deploy,
     diff,
     doctor,
+    history,
     inspect,
     lint,
+    nightly,
     reports,
     run,
     schema,
@@ -45,6 +48,9 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="deploy")(deploy.deploy)
 app.command(name="submit")(submit.submit)
 app.command(name="worker")(worker.worker)
+app.command(name="nightly")(nightly.nightly)
+app.command(name="history")(history.history)
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

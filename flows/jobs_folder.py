@@ -37,13 +37,19 @@ def named_job(name: str, overrides: Sequence[str] = ()) -> Job:
     Only what lies in the folder itself has a name, so that nobody who may start a run reads other
     files. Raises InputError where there is none of that name.
     """
+    check_name(name)
+    folder = jobs_folder()
+    import_from(folder)
+    return load_job(folder / f"{name}.yaml", overrides)
+
+
+def check_name(name: str) -> None:
+    """Raises InputError, with the nearest name, where there is no job of that name."""
     folder, names = jobs_folder(), job_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
         raise InputError(f"there is no job {name!r} in the worker's folder {folder} ({hint})")
-    import_from(folder)
-    return load_job(folder / f"{name}.yaml", overrides)
 
 
 def given_job(job: Job) -> Job:

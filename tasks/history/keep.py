@@ -1,8 +1,8 @@
 """What a retention policy keeps of a store's files."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from schemas.history import BuildRecord, RetentionPolicy
 from tasks.artifacts.store import Store
@@ -13,8 +13,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 SECONDS_A_DAY = 86400.0
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """Digests of objects and keys of cached results."""
 
     objects: frozenset[str]

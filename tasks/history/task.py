@@ -32,9 +32,7 @@ def compare(
     if job.regression is None or history.last_good is None:
         return ()
     figures = figures_of(store, store.load(evaluation.report, EvaluationReport), built)
-    return regressions(
-        history.last_good, figures, stages, installed_versions(), job.regression
-    )
+    return regressions(history.last_good, figures, stages, installed_versions(), job.regression)
 
 
 @task(name="record", task_run_name="record in the history")

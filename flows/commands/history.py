@@ -1,0 +1,137 @@
+"""``enginesmith history``: what was built, and what moved the figures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.commands.options import Artifacts, Json
+from schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from schemas.history import BuildRecord
+    from tasks.history.records import History
+
+
+def history(
+    job: Annotated[
+        str | None, typer.Argument(help="name of a job; left out: the last build of every job")
+    ] = None,
+    artifacts: Artifacts = "artifacts",
+    html: Annotated[
+        Path | None, typer.Option(help="write a page with charts of the job's builds here")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy, speed, size and kernels over builds, with the change that moved them.
+
+    Examples:
+
+        enginesmith history
+
+        enginesmith history quickstart --html history.html
+    """
+    import json
+
+    from tasks.artifacts.store import Store
+    from tasks.history.records import histories, named_history
+
+    store = Store(artifacts)
+    found = dict(histories(store)) if job is None else {job: named_history(store, job)}
+    for each in found.values():
+        for damaged in each.damaged:
+            typer.echo(f"enginesmith: {damaged.key} {damaged.reason}: passed over", err=True)
+    if html is not None:
+        if job is None:
+            raise InputError("--html draws one job: name it, enginesmith history JOB --html FILE")
+        html.write_text(_page(job, found[job]), encoding="utf-8")
+    if as_json:
+        document = {name: _as_document(each) for name, each in found.items()}
+        typer.echo(json.dumps(document if job is None else document[job], indent=2))
+    elif not found:
+        typer.echo(
+            f"no build has finished in {store.location}: enginesmith run jobs/quickstart.yaml"
+        )
+    else:
+        for name, each in found.items():
+            _print(name, each, last=job is None)
+
+
+def _as_document(history: "History") -> dict[str, Any]:
+    return {
+        "builds": [build.model_dump(mode="json") for build in history.builds],
+        "damaged": [damaged.model_dump(mode="json") for damaged in history.damaged],
+    }
+
+
+def _page(job: str, history: "History") -> str:
+    from tasks.report.page.history import history_page
+
+    pairs = zip(history.builds[1:], history.builds, strict=False)
+    reasons = {build.sequence: _notes(build, before) for build, before in pairs}
+    return history_page(job, history.builds, reasons)
+
+
+def _print(job: str, history: "History", *, last: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        *("build", "finished", "engine", "top-1", "INT8 over FP32", "plan MB", "kernels", "gates"),
+        box=None,
+        pad_edge=False,
+        title=job,
+        title_justify="left",
+    )
+    builds = history.builds[-1:] if last else history.builds
+    for build in builds:
+        for row in _rows(build):
+            table.add_row(*row)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    for build, before in zip(history.builds[1:], history.builds, strict=False):
+        if not last or build is history.builds[-1]:
+            for line in _notes(build, before):
+                console.print(line, soft_wrap=True)
+
+
+def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for place, engine in enumerate(build.engines):
+        speed = next(iter(engine.speedups), None)
+        head = ("", "") if place else (f"{build.sequence}", f"{build.finished:%Y-%m-%d %H:%M}")
+        verdict = "" if place else "passed" if build.passed else f"{len(build.failed)} failed"
+        rows.append(
+            (
+                *head,
+                engine.engine,
+                "" if engine.top1 is None else f"{engine.top1:.4f}",
+                "not run"
+                if speed is None
+                else f"{speed.ratio:.2f}x, {speed.threads or 'all'} thr.",
+                f"{engine.plan_bytes / 1e6:.2f}",
+                f"{engine.kernels}",
+                verdict,
+            )
+        )
+    return rows
+
+
+def _notes(build: "BuildRecord", before: "BuildRecord") -> list[str]:
+    """What changed since the build before, what failed, and a clock that went back."""
+    from tasks.history.changes import changes, environment_changes
+
+    lines = []
+    moved = [f"{x.stage}: {x}" for x in changes(before, build.stages)]
+    moved += environment_changes(before, build.versions)
+    if moved:
+        more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
+        lines.append(f"build {build.sequence} changed {'; '.join(moved[:4])}{more}")
+    if build.failed:
+        lines.append(f"build {build.sequence} failed {', '.join(build.failed)}")
+    if build.clock_behind_s:
+        lines.append(
+            f"build {build.sequence} has a clock {build.clock_behind_s:.0f} s behind: "
+            "builds are in the order of their numbers"
+        )
+    return lines

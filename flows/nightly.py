@@ -1,0 +1,157 @@
+"""Many jobs in one go: each is built whatever becomes of the others."""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import deployment
+from prefect.states import Completed, Failed
+
+from flows.deployed import GATES_FAILED
+from flows.deployed import build as build_job
+from flows.jobs_folder import job_names, jobs_folder
+from flows.store_upkeep import collect_garbage
+from schemas.errors import InputError
+from schemas.history import BuildRecord, JobOutcome, NightlySummary, RetentionPolicy
+from tasks.artifacts.store import current_store
+from tasks.history.records import histories
+
+BUILD_DEPLOYMENT = "build/build"
+POLL_S = 2.0
+
+log = logging.getLogger("enginesmith")
+
+
+@flow(name="nightly", flow_run_name="nightly", persist_result=False)
+def nightly(
+    jobs: list[str] = [],  # noqa: B006
+    on: Literal["auto", "here", "pool"] = "auto",
+    retention: RetentionPolicy | None = None,
+) -> State[Any]:
+    """Build jobs one after another here, or all at once on the pool; none stops the others.
+
+    Args:
+        jobs: Names of files in the jobs folder; left out, all of them.
+        on: pool: as runs of the deployment build/build. auto: so where this run came from a
+            deployment itself, else here.
+        retention: What the store keeps afterwards; left out, everything.
+    """
+    logging.getLogger("enginesmith").setLevel(logging.INFO)
+    names = list(dict.fromkeys(jobs)) or job_names()
+    if not names:
+        raise InputError(f"there is no job file in {jobs_folder()}: put one there, NAME.yaml")
+    states = _on_the_pool(names) if _wants_pool(on) else _here(names)
+    summary = NightlySummary(outcomes=tuple(_outcomes(states)))
+    create_markdown_artifact(key="nightly", markdown=as_markdown(summary), description="nightly")
+    if retention is not None:
+        _collect(retention)
+    failed = [outcome for outcome in summary.outcomes if outcome.outcome != "passed"]
+    if not failed:
+        return Completed(message=f"{len(names)} jobs passed", data=summary)
+    said = "; ".join(f"{outcome.job}: {outcome.detail}" for outcome in failed)
+    return Failed(message=f"{len(failed)} of {len(names)} jobs failed: {said}", data=summary)
+
+
+def as_markdown(summary: NightlySummary) -> str:
+    """The summary as a table, failures first."""
+    rows = sorted(summary.outcomes, key=lambda outcome: outcome.outcome == "passed")
+    good = sum(outcome.outcome == "passed" for outcome in rows)
+    lines = [f"# Nightly: {good} of {len(rows)} jobs passed", ""]
+    lines += ["| job | outcome | build | what |", "|---|---|---:|---|"]
+    for row in rows:
+        outcome = row.outcome if row.outcome == "passed" else f"**{row.outcome}**"
+        detail = row.detail.replace("|", "\\|")
+        lines.append(f"| {row.job} | {outcome} | {row.sequence or ''} | {detail} |")
+    return "\n".join(lines) + "\n"
+
+
+def _wants_pool(on: str) -> bool:
+    if on != "auto":
+        return on == "pool"
+    if deployment.id is None:
+        return False
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(BUILD_DEPLOYMENT).work_pool_name is not None
+        except ObjectNotFound:
+            return False
+
+
+def _here(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any]]]:
+    """Run jobs one after another in this process: they would share its processor or GPU anyway."""
+    states: dict[str, tuple[UUID | None, State[Any]]] = {}
+    for name in names:
+        log.info("nightly: %s", name)
+        state: State[Any] = build_job(name=name, return_state=True)
+        states[name] = (state.state_details.flow_run_id, state)
+        log.info("nightly: %s: %s", name, state.message)
+    return states
+
+
+def _on_the_pool(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any]]]:
+    """Start a run of the build deployment for each job, and wait for all of them."""
+    waiting: dict[str, FlowRun] = {}
+    states: dict[str, tuple[UUID | None, State[Any]]] = {}
+    for name in names:
+        try:
+            started = run_deployment(BUILD_DEPLOYMENT, parameters={"name": name}, timeout=0)
+        except ObjectNotFound as error:
+            raise InputError(
+                f"the server has no deployment {BUILD_DEPLOYMENT}: run `enginesmith deploy`"
+            ) from error
+        assert isinstance(started, FlowRun)
+        waiting[name] = started
+    with get_client(sync_client=True) as client:
+        while waiting:
+            for name, run in list(waiting.items()):
+                state = client.read_flow_run(run.id).state
+                if state is not None and state.is_final():
+                    states[name] = (run.id, state)
+                    del waiting[name]
+                    log.info("nightly: %s: %s", name, state.message)
+            time.sleep(POLL_S if waiting else 0)
+    return {name: states[name] for name in names}
+
+
+def _outcomes(states: dict[str, tuple[UUID | None, State[Any]]]) -> list[JobOutcome]:
+    records = {
+        build.run: build for _, history in histories(current_store()) for build in history.builds
+    }
+    return [_outcome(name, state, records.get(str(run))) for name, (run, state) in states.items()]
+
+
+def _outcome(name: str, state: State[Any], record: BuildRecord | None) -> JobOutcome:
+    sequence = None if record is None else record.sequence
+    message = " ".join((state.message or state.name or "").split())
+    if state.is_completed():
+        detail = message if record is None else _figures(record)
+        return JobOutcome(job=name, outcome="passed", detail=detail, sequence=sequence)
+    if state.name == GATES_FAILED:
+        return JobOutcome(job=name, outcome="gates failed", detail=message, sequence=sequence)
+    return JobOutcome(job=name, outcome="failed", detail=message, sequence=sequence)
+
+
+def _figures(record: BuildRecord) -> str:
+    told = []
+    for engine in record.engines:
+        parts = [] if engine.top1 is None else [f"top-1 {engine.top1:.4f}"]
+        parts += [f"{speedup.ratio:.2f}x of FP32" for speedup in engine.speedups[:1]]
+        told.append(f"{engine.engine} {', '.join(parts)}, {engine.plan_bytes / 1e6:.2f} MB")
+    return "; ".join(told)
+
+
+def _collect(retention: RetentionPolicy) -> None:
+    report = collect_garbage(current_store(), retention)
+    if report.waiting_for:
+        log.info("nightly: nothing removed from the store: %s", ", ".join(report.waiting_for))
+    else:
+        freed = report.freed_bytes / 1e6
+        log.info("nightly: %d objects removed, %.2f MB", len(report.objects), freed)
