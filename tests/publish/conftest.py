@@ -57,7 +57,7 @@ def tiny_network(path: Path, *, batch: int | str = "N", channels: int = 3) -> Pa
             weights("w2", 16, 16, 3, 3),
             weights("b2", 16),
             weights("w3", len(CLASSES), 16),
-            weights("b3", len(CLASSES)),
+            numpy_helper.from_array(np.zeros(len(CLASSES), np.float32), "b3"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
@@ -76,7 +76,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for number in range(count):
                 size = (draw.randint(30, 60), draw.randint(30, 60))
                 rng = np.random.default_rng(100 * place + number)
-                pixels = rng.integers(0, 64 * (place + 1), (*size[::-1], 3), np.uint8)
+                tint = np.array([255, 20, 60]) if place == 0 else np.roll([250, 90, 5], place)
+                noise = rng.random((*size[::-1], 3))
+                pixels = (tint * noise ** (0.2 + place)).astype(np.uint8)
                 image = Image.fromarray(pixels).convert(draw.choice(["RGB", "RGB", "L", "P"]))
                 image.save(
                     folder

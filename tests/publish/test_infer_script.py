@@ -1,0 +1,266 @@
+"""The published folder answers images by itself, wherever it is copied to."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.publish import Preprocessing, PublishConfig
+from tasks.datasets.open import open_dataset
+from tasks.publish import standalone
+from tasks.publish.latest import latest_folder
+from tasks.publish.package import preprocessing
+from tasks.publish.publish import package_run, publish
+from tasks.runtimes.plans import open_plan
+from tests.publish.conftest import CLASSES, Run, image_data
+
+BOTH = PublishConfig(engines=("openvino", "onnxruntime"), formats=("folder",))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, built: Run) -> Path:
+    """The published folder, copied out of the artifact folder."""
+    from tasks.artifacts.store import Store
+
+    root = tmp_path_factory.mktemp("script")
+    shutil.copytree(built.store.root, root / "artifacts")
+    store = Store(root / "artifacts")
+    publish(store, package_run(store, built.report, BOTH), built.report, built.digest)
+    return shutil.copytree(latest_folder(store, built.job) / "folder", root / "elsewhere" / "net")
+
+
+def infer(folder: Path, *arguments: Any) -> "subprocess.CompletedProcess[str]":
+    """Run the script where nothing of the repository can be imported."""
+    return subprocess.run(
+        [sys.executable, "-P", folder / "infer.py", *map(str, arguments)],
+        cwd=folder.parent,
+        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def evaluated(images: Path, plan: Path) -> list[int]:
+    """The labels that the evaluation sees from the plan for the test images."""
+    test = open_dataset(image_data(images), "test")
+    logits = open_plan(plan).infer(test.images(np.arange(len(test))))
+    return [int(label) for label in logits.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(
+    ("engine", "plan"), [("openvino", "openvino.plan"), ("onnxruntime", "onnxruntime.onnx")]
+)
+def test_the_script_answers_what_the_engine_was_evaluated_with(
+    elsewhere: Path, images: Path, engine: str, plan: str
+) -> None:
+    folders = [images / "test" / name for name in CLASSES]
+    done = infer(elsewhere, *folders, "--engine", engine, "--json", "--top", 2)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    expected = evaluated(images, elsewhere / plan)
+    assert [x["top"][0]["label"] for x in answers] == expected
+    assert [x["top"][0]["class"] for x in answers] == [CLASSES[label] for label in expected]
+    assert len(set(expected)) > 1
+    assert all(len(x["top"]) == 2 for x in answers)
+
+
+def test_preprocessing_equals_the_datasets_bit_by_bit(built: Run, images: Path) -> None:
+    assert built.report.data is not None
+    how = preprocessing(built.report.data).model_dump(mode="json")
+    test = open_dataset(image_data(images), "test")
+    paths = [p for name in CLASSES for p in sorted((images / "test" / name).iterdir())]
+    ours = np.stack([standalone.prepare(path, how) for path in paths])
+    np.testing.assert_array_equal(ours, test.images(np.arange(len(test))))
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_answered(
+    elsewhere: Path, images: Path, tmp_path: Path
+) -> None:
+    good = next((images / "test" / "cat").iterdir())
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(good.read_bytes()[:60])
+    done = infer(elsewhere, good, broken, good)
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr.startswith(f"{broken}: cannot be decoded")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("what", ["missing.png", "empty"])
+def test_a_path_without_images_is_said_in_one_line(
+    elsewhere: Path, tmp_path: Path, what: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = infer(elsewhere, tmp_path / what)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"infer.py: {tmp_path / what}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+EXACT = Preprocessing(input_shape=(1, 24, 32), mode="L", convert=False).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "message"),
+    [
+        ("RGB", (32, 24), r"has 3 channels \(RGB\) and the network takes 1 \(L\): .*--fit"),
+        ("RGBA", (32, 24), r"has 4 channels"),
+        ("L", (24, 32), r"is 32x24 pixels and the network takes 24x32: .*--fit"),
+    ],
+)
+def test_an_image_of_the_wrong_channels_or_size_is_refused_unless_told_to_fit(
+    tmp_path: Path, mode: str, size: tuple[int, int], message: str
+) -> None:
+    path = tmp_path / "image.png"
+    Image.new(mode, size).save(path)
+    with pytest.raises(standalone.UnusableError, match=message):
+        standalone.prepare(path, EXACT)
+    assert standalone.prepare(path, EXACT, fit=True).shape == (1, 24, 32)
+
+
+def test_a_network_that_takes_no_pictures_says_so(tmp_path: Path) -> None:
+    Image.new("L", (32, 24)).save(tmp_path / "image.png")
+    how = EXACT | {"input_shape": (4, 24, 32), "mode": None}
+    with pytest.raises(standalone.UnusableError, match="takes 4 channels, which no image has"):
+        standalone.prepare(tmp_path / "image.png", how)
+
+
+class FakeTensorRt(ModuleType):
+    """A plan that sums its input, in the shape of TensorRT's and pycuda's interfaces.
+
+    Enough to see that the right calls are made in the right order; no GPU, no TensorRT.
+    """
+
+
+@pytest.fixture
+def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    memory: dict[int, Any] = {}
+
+    class Network:
+        num_io_tensors = 2
+
+        def get_tensor_name(self, index: int) -> str:
+            return ("images", "logits")[index]
+
+        def get_tensor_mode(self, name: str) -> str:
+            return "INPUT" if name == "images" else "OUTPUT"
+
+        def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+            return (-1, 3, 24, 32) if name == "images" else (-1, 4)
+
+        def get_tensor_profile_shape(self, name: str, index: int) -> list[tuple[int, ...]]:
+            assert (name, index) == ("images", 0)
+            return [(1, 3, 24, 32), (1, 3, 24, 32), (2, 3, 24, 32)]
+
+        def create_execution_context(self) -> "Execution":
+            return Execution()
+
+    class Execution:
+        def __init__(self) -> None:
+            self.addresses: dict[str, int] = {}
+            self.batch = 0
+
+        def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+            assert name == "images"
+            self.batch = shape[0]
+            calls.append(f"batch of {shape[0]}")
+
+        def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+            assert name == "logits"
+            return (self.batch, 4)
+
+        def set_tensor_address(self, name: str, address: int) -> None:
+            self.addresses[name] = address
+
+        def execute_async_v3(self, stream: int) -> None:
+            assert stream == 77
+            sums = memory[self.addresses["images"]].sum(axis=(1, 2, 3))
+            memory[self.addresses["logits"]] = np.repeat(sums[:, None], 4, axis=1)
+
+    class Runtime:
+        def __init__(self, logger: object) -> None:
+            del logger
+
+        def deserialize_cuda_engine(self, plan: bytes) -> Network | None:
+            return Network() if plan == b"plan" else None
+
+    class Logger:
+        WARNING = 1
+
+        def __init__(self, level: int) -> None:
+            assert level == self.WARNING
+
+    def allocate(size: int) -> int:
+        assert size > 0
+        return next(numbers)
+
+    class Stream:
+        handle = 77
+
+        def synchronize(self) -> None:
+            calls.append("synchronize")
+
+    class Device:
+        def __init__(self, index: int) -> None:
+            del index
+
+        def retain_primary_context(self) -> "Device":
+            return self
+
+        def push(self) -> None:
+            calls.append("context")
+
+    def copy_in(address: int, source: Any, stream: Stream) -> None:
+        del stream
+        memory[address] = source.copy()
+
+    def copy_out(target: Any, address: int, stream: Stream) -> None:
+        del stream
+        target[:] = memory[address]
+
+    numbers = iter(range(1, 1000))
+    trt, pycuda, driver = (FakeTensorRt(x) for x in ("tensorrt", "pycuda", "pycuda.driver"))
+    vars(trt).update(
+        Runtime=Runtime,
+        Logger=Logger,
+        TensorIOMode=type("TensorIOMode", (), {"INPUT": "INPUT"}),
+    )
+    vars(driver).update(
+        init=lambda: calls.append("init"),
+        Device=Device,
+        Stream=Stream,
+        mem_alloc=allocate,
+        memcpy_htod_async=copy_in,
+        memcpy_dtoh_async=copy_out,
+    )
+    for module in (trt, pycuda, driver):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return calls
+
+
+def test_a_tensorrt_plan_is_fed_batches_that_its_profile_takes(
+    fake_gpu: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "net.plan").write_bytes(b"plan")
+    engine = standalone.open_tensorrt(tmp_path / "net.plan")
+    batch = np.arange(5 * 3 * 24 * 32, dtype=np.float32).reshape(5, 3, 24, 32) / 1e4
+    np.testing.assert_allclose(engine(batch)[:, 0], batch.sum(axis=(1, 2, 3)), rtol=1e-5)
+    assert [x for x in fake_gpu if x.startswith("batch")] == ["batch of 2"] * 2 + ["batch of 1"]
+    assert fake_gpu[:2] == ["init", "context"]
+
+
+def test_a_tensorrt_plan_for_another_gpu_is_said(fake_gpu: list[str], tmp_path: Path) -> None:
+    del fake_gpu
+    (tmp_path / "net.plan").write_bytes(b"of another GPU")
+    with pytest.raises(standalone.UnusableError, match="the GPU and version it was built for"):
+        standalone.open_tensorrt(tmp_path / "net.plan")
