@@ -45,9 +45,9 @@ from schemas.calibrate import CalibrationTable
 from schemas.job import Job
 from schemas.train import TrainConfig
 from tasks.calibrate.observe import observe
-from tasks.datasets.sample import draw
 from tasks.datasets.dataset import Dataset, Indices
 from tasks.datasets.open import open_dataset
+from tasks.datasets.sample import draw
 from tasks.models.build import build_model
 from tasks.models.eager import convert_with_table, prepare_for_calibration, quiet, read_ranges
 from tasks.models.weights import load_weights, save_weights
@@ -268,9 +268,10 @@ class WeightFakeQuantize(FakeQuantize):
             if kept.shape != new.shape:
                 kept.resize_(new.shape)
             kept.copy_(new)
-        scale = torch.maximum(-low, high).clamp(min=1e-6) / 127
-        zero_point = torch.zeros_like(scale, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(x, scale, zero_point, 0, -127, 127)
+        scale = (torch.maximum(-low, high).clamp(min=1e-6) / 127).reshape(-1, *[1] * (x.ndim - 1))
+        rounded = torch.round(x.detach() / scale) * scale
+        # Nothing is clipped, so every gradient passes; PyTorch's own kernel asks for zero-points.
+        return x + (rounded - x.detach())
 
 
 def qat_network(job: Job, checkpoint: Path) -> nn.Module:

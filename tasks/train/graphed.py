@@ -28,6 +28,9 @@ def graphed(model: nn.Module, sample: Tensor, precision: torch.dtype) -> Callabl
             torch.cuda.make_graphed_callables(model, (sample,))
     except RuntimeError as error:
         log.warning("training without CUDA graphs: %s", str(error).splitlines()[0])
+        # It still takes itself for recording, and refuses to draw for dropout.
+        generator = torch.cuda.default_generators[sample.device.index or 0]
+        generator.graphsafe_set_state(torch.Generator(sample.device).graphsafe_get_state())
         return model
     finally:
         # It replaces the method, which would outlive the training.
