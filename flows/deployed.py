@@ -35,7 +35,7 @@ def run_name() -> str:
 
 @flow(name="build", flow_run_name=run_name, persist_result=False)
 def build(
-    name: str | None = None,
+    name: str = "",
     job: Job | None = None,
     overrides: list[str] = [],  # noqa: B006
     refresh: list[Stage] = [],  # noqa: B006
@@ -43,7 +43,7 @@ def build(
     """Quantize a network, build its engines, and prove them accurate and fast.
 
     Args:
-        name: A job of the worker's jobs folder, such as quickstart. Give this or the job itself.
+        name: A job of the worker's jobs folder, such as quickstart. Empty where the job is given.
         job: The job itself, in place of a name. Relative paths are of the worker's jobs folder.
         overrides: With a name: fields to change, such as calibration.images=1024.
         refresh: Stages to run again though nothing changed.
@@ -61,13 +61,13 @@ def build(
     return _verdict(chosen, result)
 
 
-def _chosen(name: str | None, job: Job | None, overrides: list[str]) -> Job:
-    if (name is None) == (job is None):
-        given = "both" if name is not None else "neither"
-        raise InputError(f"give the name of a job or a job, not {given}")
-    if name is not None:
+def _chosen(name: str, job: Job | None, overrides: list[str]) -> Job:
+    if name and job is not None:
+        raise InputError("give the name of a job or a job, not both: empty one of them")
+    if job is None:
+        if not name:
+            raise InputError("give the name of a job in the worker's folder, or a job")
         return named_job(name, overrides)
-    assert job is not None
     if overrides:
         raise InputError("overrides change a job given by name: change the job's own fields")
     return given_job(job)

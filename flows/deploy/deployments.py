@@ -68,10 +68,22 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
     return found
 
 
+def form(flow: Flow[..., Any]) -> dict[str, Any]:
+    """The JSON schema of a flow's parameters, every field with its place among its like.
+
+    Postgres keeps the keys of an object in an order of its own, and the UI would show that.
+    """
+    schema: dict[str, Any] = parameter_schema(flow).model_dump(mode="json", exclude_unset=True)
+    for part in (schema, *schema.get("definitions", {}).values()):
+        for position, field in enumerate(part.get("properties", {}).values()):
+            field["position"] = position
+    return schema
+
+
 def deployment(wanted: Deployment) -> Piece:
     """The deployment as ``prefect.yaml`` describes it, with its flow's form."""
     flow = load_flow(wanted.entrypoint)
-    schema = parameter_schema(flow).model_dump(mode="json", exclude_unset=True)
+    schema = form(flow)
     schedules = [_schedule(schedule) for schedule in wanted.schedules]
     full_name = f"{flow.name}/{wanted.name}"
     at_once = wanted.concurrency_limit
