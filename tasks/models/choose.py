@@ -1,12 +1,22 @@
 """Which of PyTorch's quantization interfaces a network goes through."""
 
 from dataclasses import dataclass
+from io import BytesIO
 
 import torch
 from torch import Tensor, nn
-from torch.ao.quantization import QuantStub
 
-from schemas.convert import QuantizationConfig, QuantizedMode
+from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
+from schemas.errors import InputError
+from tasks.models.admit import admit
+from tasks.models.eager import NOTHING_SEEN
+from tasks.models.exporter import write_onnx
+from tasks.models.prepare.quantizable import is_quantizable, traced
+from tasks.models.prepare.trace import DataDependentError, UntraceableError
+from tasks.models.quantizer import quantizer
+from tasks.models.selection import WEIGHTED, Selection
+
+TRIAL_OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -25,14 +35,91 @@ def example_of(input_shape: tuple[int, ...]) -> Tensor:
 def choose(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Choice:
     """The mode that the job names or, where it leaves that open, the one that the network allows.
 
-    The same network, config and example give the same choice.
+    The same network, config and example give the same choice: eager mode where it is shown by
+    trying that it prepares, quantizes and exports the network, else PyTorch 2 Export, else eager
+    mode on each weighted module alone. Raises InputError where the network cannot be used.
     """
+    admit(model, example)
     if config.mode != "auto":
         return Choice(config.mode, f"quantization.mode is {config.mode}")
-    return Choice("eager", "the network has QuantStubs and fuse_model")
+    if is_quantizable(model):
+        return Choice("eager", "the network has QuantStubs and fuse_model")
+    try:
+        traced(model, example)
+        refusal = _eager_refusal(model, config, example)
+        if refusal is None:
+            return Choice("eager", "prepared automatically: it traces, quantizes and exports")
+    except DataDependentError as error:
+        raise InputError(
+            f"model {type(model).__name__}: {error}: write the branch with torch.where, or take it "
+            "out of forward"
+        ) from error
+    except UntraceableError as error:
+        refusal = str(error)
+    try:
+        quantizer("pt2e").prepare(model, config, example)
+    except InputError as error:
+        return _last_resort(model, config, example, refusal, str(error))
+    return Choice("pt2e", f"not eager: {refusal}")
 
 
-def is_quantizable(model: nn.Module) -> bool:
-    """Whether a network was written for eager mode: it has QuantStubs and ``fuse_model``."""
-    stubs = any(isinstance(module, QuantStub) for module in model.modules())
-    return stubs and callable(getattr(model, "fuse_model", None))
+def _last_resort(
+    model: nn.Module, config: QuantizationConfig, example: Tensor, eager: str, pt2e: str
+) -> Choice:
+    try:
+        _try(model, config, example)
+    except InputError as error:
+        raise InputError(
+            f"model {type(model).__name__} cannot be quantized: eager: {eager}; pt2e: {pt2e}"
+        ) from error
+    return Choice("eager", f"not pt2e: {pt2e}; eager in part: {eager}")
+
+
+def _eager_refusal(model: nn.Module, config: QuantizationConfig, example: Tensor) -> str | None:
+    """Why eager mode does not do for a traceable network; None where it does."""
+    rows = quantizer("eager").explain(model, config, NOTHING_SEEN, example)
+    lost = _left_in_float(model, config, rows)
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        return f"it would leave {lost[0].name}{more} in float: {lost[0].why}"
+    try:
+        _try(model, config, example)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _left_in_float(
+    model: nn.Module, config: QuantizationConfig, rows: tuple[QuantizedModule, ...]
+) -> list[QuantizedModule]:
+    """What has matrices of weights and would stay in float though the job did not ask for it."""
+    selection = Selection(model, config)
+    known = dict(model.named_modules())
+    return [
+        row
+        for row in rows
+        if not row.quantized
+        and _has_weights(known.get(row.name))
+        and selection.why_float(row.name) is None
+        and not row.why.startswith("the ")
+    ]
+
+
+def _has_weights(module: nn.Module | None) -> bool:
+    if module is None:
+        return False
+    inside = [m for m in module.modules() if isinstance(m, WEIGHTED)]
+    return bool(inside) or isinstance(module, nn.MultiheadAttention)
+
+
+def _try(model: nn.Module, config: QuantizationConfig, example: Tensor) -> None:
+    """Quantize with scales of no meaning, answer once, and export; raises InputError."""
+    chosen = quantizer("eager")
+    int8 = chosen.convert_with_table(model, config, NOTHING_SEEN, example)
+    try:
+        with torch.inference_mode():
+            int8(example)
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or ["RuntimeError"]
+        raise InputError(f"its INT8 form does not run: {lines[0]}") from error
+    write_onnx(int8, example, BytesIO(), chosen.exporter, opset=TRIAL_OPSET, dynamic_batch=True)

@@ -11,7 +11,7 @@ the FP32 network are all that is needed to make the INT8 network again.
 Source: PyTorch's quantization documentation, eager mode; NVIDIA's explicit-quantization scheme.
 """
 
-import copy
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,18 +23,23 @@ from torch.ao.quantization import (
     FixedQParamsObserver,
     ObserverBase,
     QConfig,
-    QuantStub,
     convert,
     prepare,
 )
 
 from schemas.calibrate import CalibrationTable, TensorRange
-from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
+from schemas.convert import Observer, QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.observers import activation_observer, weight_observer
+from tasks.models.prepare.explain import explain
+from tasks.models.prepare.functional import FunctionalOp
+from tasks.models.prepare.quantizable import Quantizable, as_written, is_quantizable, quantizable
+from tasks.models.prepare.trace import UntraceableError
 from tasks.models.quantizer import Exporter
+from tasks.models.selection import Selection
 
 SYMMETRIC_ZERO_POINT = 128
+OBSERVER = "activation_post_process"
 NOTHING_SEEN = CalibrationTable(images=1, images_sha256="", tensors={})
 
 
@@ -49,30 +54,38 @@ def quiet() -> Iterator[None]:
 def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.Module:
     """A copy of an FP32 network with conv, BatchNorm and ReLU fused and observers in place.
 
-    Raises InputError where the network has no QuantStub or no ``fuse_model``.
+    For networks that were written for eager mode; ``EagerQuantizer`` takes any. Raises InputError
+    where the network has no QuantStub or no ``fuse_model``.
     """
-    if not any(isinstance(module, QuantStub) for module in model.modules()):
+    if not is_quantizable(model):
         raise InputError(
-            f"model {type(model).__name__} has no torch.ao.quantization.QuantStub, so eager mode "
-            "finds nothing to quantize: use a quantizable variant, such as those in "
-            "torchvision.models.quantization"
+            f"model {type(model).__name__} has no QuantStub or no fuse_model method: use a "
+            "quantizable variant, such as those in torchvision.models.quantization"
         )
-    fuse = getattr(model, "fuse_model", None)
-    if not callable(fuse):
-        raise InputError(
-            f"model {type(model).__name__} has no fuse_model method: give it one that calls "
-            "torch.ao.quantization.fuse_modules on each conv, BatchNorm and ReLU"
-        )
-    torch.backends.quantized.engine = config.kernels
-    prepared = copy.deepcopy(model).eval()
     with quiet():
-        prepared.fuse_model()  # type: ignore[operator]
-        prepared.qconfig = QConfig(  # type: ignore[assignment, no-untyped-call]
-            activation=activation_observer(config.observer, config),
-            weight=weight_observer(config),
-        )
-        observed: nn.Module = prepare(prepared, inplace=True)  # type: ignore[no-untyped-call]
+        return _observed(as_written(model, None), model, config)
+
+
+def _observed(made: Quantizable, model: nn.Module, config: QuantizationConfig) -> nn.Module:
+    """A quantizable network with its observers, and what ``read_ranges`` must know of it."""
+    torch.backends.quantized.engine = config.kernels
+    network = made.network
+    selection = Selection(model, config)
+    network.qconfig = _qconfig(config.observer, config)  # type: ignore[assignment]
+    for name, module in network.named_modules():
+        if name in made.placement.float_modules:
+            module.qconfig = None
+        elif name and (observer := selection.observer(name)) != config.observer:
+            module.qconfig = _qconfig(observer, config)
+    observed: nn.Module = prepare(network, inplace=True)  # type: ignore[no-untyped-call]
+    observed.ties = made.placement.ties  # type: ignore[assignment]
     return observed
+
+
+def _qconfig(observer: Observer, config: QuantizationConfig) -> QConfig:
+    return QConfig(  # type: ignore[no-untyped-call]
+        activation=activation_observer(observer, config), weight=weight_observer(config)
+    )
 
 
 def activation_observers(prepared: nn.Module) -> dict[str, ObserverBase]:
@@ -87,15 +100,19 @@ def activation_observers(prepared: nn.Module) -> dict[str, ObserverBase]:
 def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
     """What the observers saw and the scales that follow, by observer name.
 
-    Observers that no image reached are left out; ``convert`` gives them the default grid.
-    Raises InputError where a range is not finite.
+    A tensor whose values are another's, moved, has the other's range and scale. Raises InputError
+    where an observer saw nothing, or values that are not finite.
     """
     ranges: dict[str, TensorRange] = {}
+    unseen: list[str] = []
     for name, observer in activation_observers(prepared).items():
+        if not hasattr(observer, "min_val"):
+            continue  # The range of a sigmoid is fixed.
         minimum, maximum = float(observer.min_val), float(observer.max_val)  # type: ignore[arg-type]
         if minimum > maximum:
+            unseen.append(name.removesuffix(f".{OBSERVER}"))
             continue
-        if not torch.isfinite(torch.tensor([minimum, maximum])).all():
+        if not math.isfinite(minimum) or not math.isfinite(maximum):
             raise InputError(
                 f"calibration: activation {name} reached {minimum}..{maximum}, which is not "
                 "finite: check model.weights and data.mean/data.std"
@@ -107,17 +124,31 @@ def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
             scale=float(scale),
             zero_point=int(zero_point),
         )
+    if unseen:
+        raise InputError(
+            f"calibration: no image reached {', '.join(unseen[:3])}"
+            f"{f' and {len(unseen) - 3} more' if len(unseen) > 3 else ''}, so there is no scale "
+            "for it: leave it in float with quantization.exclude"
+        )
+    for stub, source in getattr(prepared, "ties", {}).items():
+        ranges[f"{stub}.{OBSERVER}"] = ranges[_observer_of(prepared, source)]
     return ranges
+
+
+def _observer_of(prepared: nn.Module, module: str) -> str:
+    inner = "op." if isinstance(prepared.get_submodule(module), FunctionalOp) else ""
+    return f"{module}.{inner}{OBSERVER}"
 
 
 def convert_with_table(
     model: nn.Module, config: QuantizationConfig, table: CalibrationTable
 ) -> nn.Module:
-    """The INT8 network of an FP32 network and its calibration table.
+    """The INT8 network of a network written for eager mode and its calibration table."""
+    return _converted(prepare_for_calibration(model, config), table)
 
-    Every observer is replaced by one that holds the table's scale.
-    """
-    prepared = prepare_for_calibration(model, config)
+
+def _converted(prepared: nn.Module, table: CalibrationTable) -> nn.Module:
+    """The INT8 network, every observer replaced by one that holds the table's scale."""
     for name in activation_observers(prepared):
         if name not in table.tensors:
             continue
@@ -148,7 +179,8 @@ class EagerQuantizer:
 
     def prepare(self, model: nn.Module, config: QuantizationConfig, example: Tensor) -> nn.Module:
         """See ``Quantizer``."""
-        return prepare_for_calibration(model, config)
+        with quiet():
+            return _observed(_quantizable(model, config, example), model, config)
 
     def read_ranges(self, prepared: nn.Module) -> dict[str, TensorRange]:
         """See ``Quantizer``."""
@@ -158,7 +190,7 @@ class EagerQuantizer:
         self, model: nn.Module, config: QuantizationConfig, table: CalibrationTable, example: Tensor
     ) -> nn.Module:
         """See ``Quantizer``."""
-        return convert_with_table(model, config, table)
+        return _converted(self.prepare(model, config, example), table)
 
     def int8_state(self, int8: nn.Module) -> dict[str, Any]:
         """See ``Quantizer``."""
@@ -177,19 +209,18 @@ class EagerQuantizer:
         self, model: nn.Module, config: QuantizationConfig, table: CalibrationTable, example: Tensor
     ) -> tuple[QuantizedModule, ...]:
         """See ``Quantizer``."""
-        int8 = self.convert_with_table(model, config, table, example)
-        modules = []
-        for name, module in int8.named_modules():
-            if any(True for _ in module.children()) or isinstance(module, nn.Identity):
-                continue
-            seen = table.tensors.get(f"{name}.activation_post_process")
-            modules.append(
-                QuantizedModule(
-                    name=name,
-                    kind=type(module).__name__,
-                    became=type(module).__name__,
-                    quantized=type(module).__module__.startswith("torch.ao.nn"),
-                    scale=seen.scale if seen else None,
-                )
-            )
-        return tuple(modules)
+        made = _quantizable(model, config, example)
+        prepared = _observed(made, model, config)
+        with quiet():
+            int8 = convert(prepared, inplace=True)  # type: ignore[no-untyped-call]
+        return explain(model, made.placement, int8, table)
+
+
+def _quantizable(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Quantizable:
+    try:
+        return quantizable(model, config, example)
+    except UntraceableError as error:
+        raise InputError(
+            f"model {type(model).__name__}: {error}: write the branch with torch.where, or take it "
+            "out of forward"
+        ) from error

@@ -49,19 +49,21 @@ class Selection:
         self._first = weighted[0] if weighted else None
         self._last = weighted[-1] if weighted else None
 
-    def why_float(self, name: str) -> str | None:
+    def why_float(self, name: str, kind: type[nn.Module] | None = None) -> str | None:
         """Why the job wants a module in float; None where it does not.
 
-        ``name`` is a module's dotted name; a name that is no module, such as that of an operation
-        inside one, is judged by the modules it lies in.
+        ``name`` is a module's dotted name; a name that the network does not have, such as that of
+        an operation inside a module, is judged by the modules it lies in and, if given, ``kind``.
         """
         config = self._config
         for pattern in config.exclude:
             if _within(name, pattern):
                 return f"excluded by quantization.exclude {pattern}"
-        kind = self._kinds.get(name)
-        if kind is not None and kind.__name__ in config.exclude_types:
-            return f"excluded by quantization.exclude_types {kind.__name__}"
+        kind = self._kinds.get(name, kind)
+        for outer in (*_ancestors(name), name):
+            found = self._kinds.get(outer, kind if outer == name else None)
+            if found is not None and found.__name__ in config.exclude_types:
+                return f"excluded by quantization.exclude_types {found.__name__}"
         if config.include and not any(_within(name, pattern) for pattern in config.include):
             return "not in quantization.include"
         weighted = kind is not None and issubclass(kind, WEIGHTED)
@@ -100,10 +102,21 @@ class Selection:
 
 def _within(name: str, pattern: str) -> bool:
     """Whether a pattern fits a module or one that it lies in."""
+    return any(fnmatchcase(outer, pattern) for outer in (*_ancestors(name), name))
+
+
+def _ancestors(name: str) -> list[str]:
+    """The modules that a module lies in, outermost first."""
     parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[:count]), pattern) for count in range(1, len(parts) + 1))
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known[:3])
     return f"nearest: {', '.join(near)}"
+
+
+def chooses_modules(config: QuantizationConfig) -> bool:
+    """Whether a job asks for some modules to stay in float."""
+    lists = (config.include, config.exclude, config.include_types, config.exclude_types)
+    return any(lists) or "float" in (config.first_layer, config.last_layer)

@@ -71,7 +71,7 @@ def test_the_given_network_is_left_as_it_was(network: nn.Module, images: torch.T
 
 
 def test_a_network_without_stubs_is_refused_with_what_to_do() -> None:
-    with pytest.raises(InputError, match=r"no torch\.ao\.quantization\.QuantStub.*quantizable"):
+    with pytest.raises(InputError, match=r"no QuantStub or no fuse_model.*quantizable"):
         prepare_for_calibration(plain_resnet18(num_classes=10), CONFIG)
 
 

@@ -1,0 +1,65 @@
+"""Whether a network is one that can be quantized here at all."""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+
+from schemas.errors import InputError
+
+
+@torch.no_grad()
+def admit(model: nn.Module, example: Tensor) -> None:
+    """Try a network in evaluation mode on an example: ``float32[N, C, H, W]``.
+
+    Raises InputError where its weights are not finite, it wants more than images, it does not take
+    them, or its answer is no single tensor with a row an image.
+    """
+    kind = f"model {type(model).__name__}"
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(f"{kind} has NaN or infinity in {name}: give it other weights")
+    _check_inputs(model, kind)
+    try:
+        answer = model(example)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise InputError(
+            f"{kind} does not take images of shape {list(example.shape[1:])}: "
+            f"{type(error).__name__}: {lines[0]}; set data.image_size, or model.kwargs"
+        ) from error
+    if not isinstance(answer, Tensor):
+        raise InputError(
+            f"{kind} returns {_described(answer)} and not one tensor of logits: name a factory "
+            "that wraps it and returns the one that counts"
+        )
+    if not answer.ndim or answer.shape[0] != len(example):
+        raise InputError(
+            f"{kind} returns a tensor of shape {list(answer.shape)} for {len(example)} images: it "
+            "must have a row for each"
+        )
+
+
+def _check_inputs(model: nn.Module, kind: str) -> None:
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return
+    needed = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise InputError(
+            f"{kind} takes {len(needed)} inputs ({', '.join(needed)}): name a factory that wraps "
+            "it in a module whose forward takes images alone"
+        )
+
+
+def _described(answer: object) -> str:
+    if isinstance(answer, dict):
+        return f"a dict of {', '.join(map(str, answer))}"
+    if isinstance(answer, (tuple, list)):
+        return f"{len(answer)} outputs"
+    return f"a {type(answer).__name__}"

@@ -1,0 +1,1 @@
+"""Making a network quantizable that was not written for it."""

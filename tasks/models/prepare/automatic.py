@@ -1,0 +1,74 @@
+"""Preparing a network that was not written for quantization, by rewriting its graph."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+
+from schemas.convert import QuantizationConfig
+from tasks.models.prepare.fuse import fuse
+from tasks.models.prepare.normalize import fold_sizes, normalize
+from tasks.models.prepare.operations import WEIGHTED
+from tasks.models.prepare.place import Placement, place_stubs
+from tasks.models.prepare.trace import UntraceableError, trace
+from tasks.models.selection import Selection
+
+
+def rewritten(model: nn.Module, example: Tensor) -> fx.GraphModule:
+    """A network as a graph whose operations are modules where eager mode can quantize them.
+
+    ``example`` is float32[2, C, H, W]. It is checked on random images, in two batches of different
+    sizes, that the graph's answers are bit-equal to the network's. Raises UntraceableError where
+    the network cannot be traced, or answers differently. The weights are shared with the network.
+    """
+    images = _noise(example)
+    graph = trace(model, images[:-1])
+    normalize(graph)
+    _compare(model, graph, images)
+    fold_sizes(graph, images)
+    _compare(model, graph, images[:-1])
+    return graph
+
+
+def make_quantizable(
+    graph: fx.GraphModule,
+    model: nn.Module,
+    config: QuantizationConfig,
+    *,
+    for_training: bool = False,
+) -> Placement:
+    """Fuse and place stubs in a graph that ``rewritten`` gave for ``model``, in place.
+
+    ``for_training`` keeps BatchNorm alive inside the fused modules, as ``prepare_qat`` wants it.
+    Raises InputError where the job's patterns fit nothing.
+    """
+    selection = Selection(model, config, _order(graph))
+    fused = fuse(graph, selection, for_training=for_training)
+    return place_stubs(graph, selection, fused)
+
+
+def _order(graph: fx.GraphModule) -> Sequence[str]:
+    return [
+        str(node.target)
+        for node in graph.graph.nodes
+        if node.op == "call_module" and isinstance(graph.get_submodule(node.target), WEIGHTED)
+    ]
+
+
+def _noise(example: Tensor) -> Tensor:
+    shape = (len(example) + 1, *example.shape[1:])
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def _compare(model: nn.Module, graph: fx.GraphModule, images: Tensor) -> None:
+    expected, found = model(images), graph(images)
+    if not isinstance(expected, Tensor):
+        raise UntraceableError(f"it returns a {type(expected).__name__}, not a tensor")
+    if not torch.equal(expected, found):
+        again = torch.equal(expected, model(images))
+        raise UntraceableError(
+            "its graph does not answer as it does"
+            if again
+            else "it answers differently each time: is a dropout always on?"
+        )
