@@ -12,6 +12,7 @@ from flows.candidate import quantize
 from flows.further import further_plans
 from flows.jobfile import targets
 from flows.limits import limit_of
+from flows.mixed import assign_precision
 from flows.progress import advance
 from flows.results import keep_results_in_store
 from schemas.artifact import ArtifactRef
@@ -36,10 +37,11 @@ from tasks.evaluate.task import (
 )
 from tasks.history.origins import stage_record
 from tasks.history.task import compare, record
-from tasks.models.task import checkpoint, network
+from tasks.models.task import checkpoint, network, pretrained
 from tasks.profiling.task import profile
 from tasks.publish.task import package, publish
 from tasks.report.task import deliver, report
+from tasks.sensitivity.task import layer_errors
 from tasks.surgery.task import surgery
 from tasks.train.task import train
 from tasks.upkeep.leases import builds
@@ -123,6 +125,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     data = run(dataset, job.data)
     net = run(network, job.model)
     model = ModelRef(**dict(net), weights=weights_of(run, job, net, data))
+    job, search = assign_precision(run, job, data, model)
     quantized = quantize(run, job, data, model)
     calibrated, quantization = quantized.calibrated, quantized.quantization
     int8, exported = quantized.int8, quantized.exported
@@ -161,11 +164,13 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
             )
         )
     evaluation = run(evaluate, float32, others, gated, accuracy)
+    layers = [run(layer_errors, exported, x.surgery.graph, x.target).report for x in built]
     sources = ReportSources(
         exported=exported.quantized,
         calibration=calibrated.table,
         float32=float32,
         engine=next(form for form in others if form.name == gated[0]),
+        findings=quantized.findings(layers, search),
     )
     packed = _package(run, job, data, evaluation, built)
     fell_behind = compare(job, evaluation, built, run.stages)
@@ -196,9 +201,11 @@ def _package(
 
 
 def weights_of(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:
-    """The checkpoint that the job gives, or the one that it trains."""
+    """The checkpoint that the job gives, the factory's own weights, or what the job trains."""
     if job.model.weights is not None:
         return run(checkpoint, job.model.weights)
+    if job.model.pretrained:
+        return run(pretrained, net)
     return _train(run, job, net, data).weights
 
 

@@ -33,8 +33,9 @@ def check(job: Job) -> None:
             f"model.weights: there is no checkpoint {weights}: correct the path, or leave it out "
             "to train one"
         )
-    if weights is None and job.train is None:
+    if weights is None and job.train is None and not job.model.pretrained:
         raise InputError(
             f"job {job.name} has neither model.weights nor a train section: give a safetensors "
-            "file, or add 'train: {}' to make one"
+            "file, add 'train: {}' to make one, or set 'model.pretrained: true' where the factory "
+            "gives the network its weights"
         )

@@ -1,8 +1,9 @@
 """The network to quantize."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from schemas.artifact import ArtifactRef, Sha256
 from schemas.base import DottedName, Strict
@@ -21,6 +22,17 @@ class ModelConfig(Strict):
         default=None,
         description="safetensors file, relative to the job file; left out: the job trains one",
     )
+    pretrained: bool = Field(
+        default=False,
+        description="the factory gives the network its weights, so the job needs neither a "
+        "checkpoint nor a train section",
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("weights and pretrained: keep one, the file's or the factory's")
+        return self
 
 
 class NetworkRef(Strict):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pydantic import JsonValue
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.errors import InputError
 from tasks.models.factory import call
@@ -16,6 +16,11 @@ def build_model(factory: str, kwargs: Mapping[str, JsonValue]) -> nn.Module:
     raises, or returns something else than a ``torch.nn.Module``.
     """
     model = call(factory, kwargs)
+    if isinstance(model, dict) and any(isinstance(value, Tensor) for value in model.values()):
+        raise InputError(
+            f"factory {factory} returned a state dict: name one that returns the network, and "
+            "store the weights as safetensors for model.weights"
+        )
     if not isinstance(model, nn.Module):
         raise InputError(
             f"factory {factory} returned a {type(model).__name__}, not a torch.nn.Module: "

@@ -6,6 +6,7 @@ from prefect import task
 
 from schemas.artifact import ArtifactRef
 from schemas.model import ModelConfig, NetworkRef
+from tasks.caching import stage
 
 
 @task(name="checkpoint", task_run_name="checkpoint")
@@ -35,3 +36,21 @@ def network(config: ModelConfig) -> NetworkRef:
         kwargs=config.kwargs,
         source_sha256=source_digest(config.factory),
     )
+
+
+@stage("models", rooms=("artifacts",), versions=("torch", "torchvision"))
+def pretrained(net: NetworkRef) -> ArtifactRef:
+    """The weights that the factory gave its network, as a checkpoint.
+
+    Raises InputError where they are not finite.
+    """
+    from tasks.artifacts.store import current_store
+    from tasks.models.build import build_model
+    from tasks.models.weights import read_weights, save_weights
+
+    store = current_store()
+    with store.workspace() as folder:
+        file = folder / "pretrained.safetensors"
+        save_weights(build_model(net.factory, net.kwargs), file)
+        read_weights(file)
+        return store.put_file("checkpoint", file)
