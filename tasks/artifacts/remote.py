@@ -44,8 +44,11 @@ class Remote:
         with explained(location):
             import fsspec
 
-            # A listing kept from before would hide what other workers have put there since.
-            self.files, self.base = fsspec.core.url_to_fs(location, use_listings_cache=False)
+            # A listing kept from before would hide what other workers have put there since, and
+            # a connection kept from before the credentials that it was made with.
+            self.files, self.base = fsspec.core.url_to_fs(
+                location, use_listings_cache=False, skip_instance_cache=True
+            )
             self.protocol = location.partition(":")[0]
             if self.protocol in BUCKETS:
                 self.files.info(self.base.partition("/")[0])
