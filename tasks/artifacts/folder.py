@@ -1,6 +1,7 @@
 """A store in a folder of this machine, or of a file system that is mounted here."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,14 +63,21 @@ class Folder:
         return self.fetch(key).open("rb")
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        for path in sorted((self.root / prefix).rglob("*")):
+        # Unlike a glob, a walk passes over folders that go away meanwhile.
+        paths = [
+            Path(folder, name)
+            for folder, folders, files in os.walk(self.root / prefix)
+            for name in (*folders, *files)
+        ]
+        for path in sorted(paths):
             try:
                 status = path.lstat()
-                if path.is_symlink() or path.is_file():
-                    key = path.relative_to(self.root).as_posix()
-                    yield Entry(key, status.st_size, status.st_mtime, path.is_symlink())
             except FileNotFoundError:
                 continue
+            if not stat.S_ISDIR(status.st_mode):
+                key = path.relative_to(self.root).as_posix()
+                link = stat.S_ISLNK(status.st_mode)
+                yield Entry(key, status.st_size, status.st_mtime, link)
 
     def remove(self, key: str) -> None:
         (self.root / key).unlink(missing_ok=True)

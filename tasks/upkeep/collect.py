@@ -11,7 +11,7 @@ from tasks.artifacts.folder import Folder
 from tasks.artifacts.store import Store
 from tasks.upkeep.inventory import OBJECTS, CachedResult, cached_results, digest_in
 from tasks.upkeep.leases import held, living
-from tasks.upkeep.verify import left_overs
+from tasks.upkeep.verify import LEFT_OVER_S, left_overs
 
 SECONDS_AN_HOUR, SECONDS_A_DAY = 3600.0, 86400.0
 
@@ -35,7 +35,8 @@ def collect(
     with nullcontext() if dry_run else held(store, "gc"):
         running = () if dry_run else tuple(lease.holder for lease in living(store, "build"))
         doomed, objects = _doomed(store, policy, needs)
-        stale = left_overs(store, policy.grace_hours * SECONDS_AN_HOUR)
+        # Whoever writes a lease writes it under a temporary name first.
+        stale = left_overs(store, max(LEFT_OVER_S, policy.grace_hours * SECONDS_AN_HOUR))
         copies = _old_copies(store, policy)
         kept = sum(1 for _ in store.backend.entries(OBJECTS)) - len(objects)
         if running:

@@ -1,0 +1,88 @@
+"""A figure that falls behind fails a gate, which says at which stage what changed."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.base import Gate
+from schemas.history import BuildRecord, EngineFigures, RegressionConfig, StageRecord
+from tasks.artifacts.store import Store
+from tasks.history.changes import changes
+from tasks.history.regression import regressions
+from tests.history.builds import build, chain, digest, figures, speedup
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> BuildRecord:
+    return build(Store(tmp_path / "store"), 7)
+
+
+def gates(
+    before: BuildRecord,
+    now: EngineFigures,
+    stages: tuple[StageRecord, ...],
+    config: RegressionConfig | None = None,
+    versions: dict[str, str] | None = None,
+) -> tuple[Gate, ...]:
+    return regressions(
+        before, [now], stages, versions or before.versions, config or RegressionConfig()
+    )
+
+
+def test_an_equal_build_fails_nothing(before: BuildRecord) -> None:
+    assert gates(before, figures(chain()), chain()) == ()
+
+
+def test_lost_accuracy_names_the_setting_that_changed_upstream_and_no_other(
+    before: BuildRecord,
+) -> None:
+    stages = chain(images="4", other="2")
+    (gate,) = gates(before, figures(stages, top1=0.93), stages)
+    assert not gate.passed
+    assert gate.name == "regression: openvino top-1"
+    assert "0.9400 -> 0.9300 (at most 0.3 points may be lost), against build 7" in gate.detail
+    assert "changed at calibrate: config.images 64 -> 4" in gate.detail
+    assert "convert" not in gate.detail
+
+
+def test_a_dependency_that_changed_is_named_with_both_versions(before: BuildRecord) -> None:
+    stages = chain(openvino="2026.1")
+    (gate,) = gates(before, figures(stages, kernels=60), stages)
+    assert gate.name == "regression: openvino kernels"
+    assert "changed at engine openvino int8: versions.openvino 2025.3 -> 2026.1" in gate.detail
+
+
+def test_a_dataset_that_changed_where_it_lies_is_named_by_its_digests(before: BuildRecord) -> None:
+    stages = chain(data="other images")
+    (gate,) = gates(before, figures(stages, top1=0.90), stages)
+    old, new = digest("data")[:12], digest("other images")[:12]
+    assert f"changed at dataset: result {old} -> {new}" in gate.detail
+
+
+def test_where_no_input_changed_the_gate_says_so(before: BuildRecord) -> None:
+    slow = figures(chain(), speedups=(speedup(2.0),))
+    (gate,) = gates(before, slow, chain())
+    assert gate.name == "regression: openvino speed on 1 threads"
+    assert "no input of its stages changed" in gate.detail
+    (gate,) = gates(before, slow, chain(), versions={"torch": "2.16.0"})
+    assert "installed: torch 2.15.0 -> 2.16.0" in gate.detail
+
+
+def test_speed_is_compared_on_one_machine_and_beyond_its_noise_only(before: BuildRecord) -> None:
+    slower = (speedup(2.0),)
+    assert gates(before, figures(chain(), speedups=slower, machine="another"), chain()) == ()
+    assert gates(before, figures(chain(), speedups=(speedup(2.0, 0.15),)), chain()) == ()
+
+
+def test_thresholds_are_the_jobs(before: BuildRecord) -> None:
+    grown = figures(chain(), plan_bytes=1200, top1=0.935)
+    names = [gate.name for gate in gates(before, grown, chain())]
+    assert names == ["regression: openvino top-1", "regression: openvino plan size"]
+    lenient = RegressionConfig(max_top1_loss_points=0.5, max_size_growth=0.2)
+    assert gates(before, grown, chain(), lenient) == ()
+
+
+def test_what_several_stages_depend_on_is_named_once(before: BuildRecord) -> None:
+    now = chain(images="4", openvino="2026.1")
+    told = [str(change) for change in changes(before, now)]
+    assert told == ["config.images 64 -> 4", "versions.openvino 2025.3 -> 2026.1"]
