@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
@@ -17,9 +17,15 @@ class SurgeryConfig(Strict):
         default="int8", description="int8+fp16: what is not quantized computes in float16"
     )
 
+    max_noise_ratio: PositiveFloat = Field(
+        default=1.1,
+        description="RMS distance of the logits from FP32, over that of the torch INT8 model: "
+        "above 1, surgery has added rounding noise; independent of a network's depth and scales",
+    )
     max_difference_steps: NonNegativeFloat = Field(
         default=16.0,
-        description="largest logit difference to the torch INT8 model, in output steps",
+        description="largest logit difference to the torch INT8 model, in output steps: a coarse "
+        "bound on the one worst logit, which grows with depth",
     )
     min_top1_agreement: float = Field(
         default=0.95, ge=0, le=1, description="share of the parity images with the same top-1"

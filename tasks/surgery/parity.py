@@ -28,13 +28,15 @@ def prove(
     target: Target,
     config: SurgeryConfig,
     records: tuple[PassRecord, ...],
+    float_logits: Array | None = None,
 ) -> SurgeryReport:
     """Compare the repaired graph with the raw one, pass by pass, and with the torch INT8 network.
 
     ``images: float32[N, C, H, W]``; ``torch_logits: float32[N, classes]``, what torch gave for
     them, None where nobody knows: then the raw graph stands in. ONNX Runtime computes both graphs
-    with its optimizations off. Gates: passes that keep values are bit-equal, and the whole is as
-    close to torch as ``config`` demands.
+    with its optimizations off. Gates: passes that keep values are bit-equal, the whole is as close
+    to torch as ``config`` demands, and, where the FP32 network's ``float_logits`` are known too,
+    about as close to them as torch INT8 is.
     """
     grid = output_grid(raw)
     measured, meant, kept = _measure_passes(raw, images, target, config.precision, grid)
@@ -48,13 +50,17 @@ def prove(
     if torch_logits is not None:
         torch_int8 = torch_logits[: len(after)].reshape(len(after), -1)
         parity.append(compare("torch int8", after, torch_int8, grid))
+    gates = (*_keeping(measured), *_closeness(parity[-1], config))
+    if torch_logits is not None and float_logits is not None:
+        truth = float_logits[: len(after)].reshape(len(after), -1)
+        gates += (_noise(after, torch_int8, truth, config),)
     worst = worst_layer(raw, repaired, images)
     return SurgeryReport(
         target=target,
         passes=measured,
         parity=tuple(parity),
         worst_layer=worst,
-        gates=(*_keeping(measured), *_closeness(parity[-1], config)),
+        gates=gates,
         nodes_before=dict(Counter(node.op_type for node in raw.graph.node)),
         nodes_after=dict(Counter(node.op_type for node in repaired.graph.node)),
     )
@@ -177,4 +183,19 @@ def _closeness(parity: Parity, config: SurgeryConfig) -> tuple[Gate, ...]:
             detail=f"{parity.top1_agreement:.2%} of {parity.images} images, "
             f"at least {config.min_top1_agreement:.2%} required",
         ),
+    )
+
+
+def _noise(ours: Array, torch_int8: Array, truth: Array, config: SurgeryConfig) -> Gate:
+    """Whether rounding in other places has made more noise than rounding did before."""
+    distances = [
+        float(np.sqrt(np.mean(np.square(x.astype(np.float64) - truth)))) for x in (ours, torch_int8)
+    ]
+    # A network that INT8 represents exactly leaves nothing to divide by.
+    ratio = distances[0] / distances[1] if distances[1] else float(distances[0] > 0) * np.inf
+    return Gate(
+        name="surgery noise against torch",
+        passed=ratio <= config.max_noise_ratio,
+        detail=f"logits {ratio:.2f} times as far from FP32 as torch INT8's (RMS), "
+        f"at most {config.max_noise_ratio:g} allowed",
     )

@@ -26,7 +26,16 @@ def surgery(
     raw = onnx.load(store.open(graph))
     repaired, passes = repair(raw, target, config.precision)
     known = load_file(store.open(samples))
-    report = prove(raw, repaired, known["images"], known["logits_int8"], target, config, passes)
+    report = prove(
+        raw,
+        repaired,
+        known["images"],
+        known["logits_int8"],
+        target,
+        config,
+        passes,
+        known["logits_float32"],
+    )
     return SurgeryResult(
         graph=store.put_bytes("onnx", repaired.SerializeToString(), ".onnx"),
         report=store.put_model("surgery-report", report),

@@ -26,11 +26,15 @@ from torch.ao.quantization import (
 
 @dataclass(frozen=True)
 class Export:
-    """A raw export, images ``float32[16, 3, 32, 32]`` and torch's INT8 logits for them."""
+    """A raw export, images ``float32[16, 3, 32, 32]`` and torch's logits for them.
+
+    ``logits`` are the INT8 network's, ``float_logits`` those of the network it was made from.
+    """
 
     model: onnx.ModelProto
     images: NDArray[np.float32]
     logits: NDArray[np.float32]
+    float_logits: NDArray[np.float32] | None = None
 
     def fresh(self) -> onnx.ModelProto:
         copy = onnx.ModelProto()

@@ -20,9 +20,10 @@ from torch.ao.quantization import (
 )
 
 from tasks.models.eager import quiet
+from tasks.surgery.intake import opset_of
 from tasks.surgery.repair import repair
 from tests.surgery.conftest import Export, quantize_eagerly, to_onnx
-from tests.surgery.exporters import check, fx
+from tests.surgery.exporters import check, fx, pt2e
 from tests.surgery.qdq_builder import Builder, named, sources
 
 
@@ -47,6 +48,18 @@ def test_eager_exports_of_every_opset_with_open_and_fixed_batch(opset: int, dyna
     repaired = check(eager(opset, dynamic=dynamic))
     batch = repaired.graph.input[0].type.tensor_type.shape.dim[0]
     assert batch.dim_param == ("batch" if dynamic else "")
+
+
+@pytest.mark.parametrize("opset", [18, 19, 21, 23])
+def test_dynamo_exports_of_every_opset(opset: int) -> None:
+    export = pt2e(torchvision.models.mobilenet_v3_small(weights=None), 32, opset)
+    assert opset_of(export.model) == opset
+    for target in ("tensorrt", "openvino"):
+        repaired = check(export, target)
+        assert opset_of(repaired) == opset
+    mixed, records = repair(export.model, "tensorrt", "int8+fp16")
+    assert not next(r for r in records if r.name == "half_rest").skipped
+    assert opset_of(mixed) == max(opset, 19)
 
 
 class UNet(nn.Module):

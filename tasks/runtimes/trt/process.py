@@ -88,7 +88,7 @@ def _run(folder: Path, graph: Path, options: TensorRtConfig | TensorRtRtxConfig 
 
 
 def _percents(lines: IO[str]) -> Iterator[int]:
-    """1 to 100, each as soon as the worker has come so far; all that is left when it ends."""
+    """1 to 100, each as soon as the worker has come so far; 100 only where it has a plan."""
     reached = 0
     for line in lines:
         try:

@@ -46,6 +46,7 @@ def main(request_file: Path) -> None:
         # The one place where either module becomes the type that all other code is checked for.
         trt = cast(TensorRtModule, importlib.import_module(request.module))
         compiled = compile_plan(trt, request.graph, request.plan, options, _report)
+        _report(1.0)
         answer = Answer(
             compiled=compiled.model_copy(update={"peak_memory_bytes": _peak_memory_bytes()})
         )

@@ -1,0 +1,61 @@
+"""Surgery moves rounding about and must not add any: judged by the distance from FP32."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torchvision
+from onnx import numpy_helper
+
+from schemas.base import Gate, Target
+from schemas.surgery import SurgeryConfig
+from tasks.models.eager import quiet
+from tasks.surgery.parity import prove
+from tasks.surgery.repair import repair
+from tests.surgery.conftest import Export
+from tests.surgery.exporters import fx
+
+
+@pytest.fixture(scope="module")
+def export() -> Export:
+    with quiet():
+        return fx(torchvision.models.resnet18(weights=None), 32)
+
+
+def noise_gate(export: Export, repaired: onnx.ModelProto, target: Target) -> Gate:
+    _, records = repair(export.model, target)
+    report = prove(
+        export.model,
+        repaired,
+        export.images,
+        export.logits,
+        target,
+        SurgeryConfig(),
+        records,
+        export.float_logits,
+    )
+    return next(gate for gate in report.gates if gate.name == "surgery noise against torch")
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "openvino", "onnxruntime"])
+def test_a_repaired_network_is_as_close_to_fp32_as_torch_int8(
+    export: Export, target: Target
+) -> None:
+    repaired, _ = repair(export.model, target)
+    gate = noise_gate(export, repaired, target)
+    assert gate.passed, gate.detail
+
+
+def test_a_graph_with_coarser_weights_is_not(export: Export) -> None:
+    spoiled, _ = repair(export.model, "tensorrt")
+    for tensor in spoiled.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4:
+            coarse = numpy_helper.to_array(tensor) // 16 * 16
+            tensor.CopyFrom(numpy_helper.from_array(coarse.astype(np.int8), tensor.name))
+    assert not noise_gate(export, spoiled, "tensorrt").passed
+
+
+def test_where_torch_int8_is_exact_nothing_may_be_added(export: Export) -> None:
+    exact = replace(export, float_logits=export.logits)
+    assert not noise_gate(exact, repair(export.model, "tensorrt")[0], "tensorrt").passed
