@@ -27,6 +27,7 @@ def calibrate(
     from tasks.calibrate.quality import assess, saturation
     from tasks.datasets.open import open_dataset
     from tasks.datasets.sample import draw_at_most
+    from tasks.models.admit import admit
     from tasks.models.choose import choose, example_of
     from tasks.models.float32 import load_float32
     from tasks.models.quantizer import quantizer
@@ -38,6 +39,7 @@ def calibrate(
     most = max(calibration.images, calibration.max_images if converging else 0)
     drawn = draw_at_most(most, candidates, open_dataset(data.config, "test"), calibration)
     example = example_of(data.input_shape)
+    admit(network, example)
     choice = choose(network, quantization, example)
     settled = quantization.model_copy(update={"mode": choice.mode})
     started = time.perf_counter()
@@ -49,6 +51,7 @@ def calibrate(
         settled,
         images_sha256="",
         convergence=convergence,
+        device="cuda" if torch.cuda.is_available() else "cpu",
     )
     elapsed = time.perf_counter() - started
     table = table.model_copy(update={"images_sha256": drawn.sha256(table.images)})

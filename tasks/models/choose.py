@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
-from tasks.models.admit import admit
 from tasks.models.eager import NOTHING_SEEN
 from tasks.models.exporter import write_onnx
 from tasks.models.prepare.quantizable import is_quantizable, traced
@@ -37,9 +36,9 @@ def choose(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Cho
 
     The same network, config and example give the same choice: eager mode where it is shown by
     trying that it prepares, quantizes and exports the network, else PyTorch 2 Export, else eager
-    mode on each weighted module alone. Raises InputError where the network cannot be used.
+    mode on each weighted module alone. The network is one that ``admit`` let in. Raises InputError
+    where it cannot be quantized.
     """
-    admit(model, example)
     if config.mode != "auto":
         return Choice(config.mode, f"quantization.mode is {config.mode}")
     if is_quantizable(model):

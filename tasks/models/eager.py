@@ -209,11 +209,8 @@ class EagerQuantizer:
         self, model: nn.Module, config: QuantizationConfig, table: CalibrationTable, example: Tensor
     ) -> tuple[QuantizedModule, ...]:
         """See ``Quantizer``."""
-        made = _quantizable(model, config, example)
-        prepared = _observed(made, model, config)
         with quiet():
-            int8 = convert(prepared, inplace=True)  # type: ignore[no-untyped-call]
-        return explain(model, made.placement, int8, table)
+            return explain(model, _quantizable(model, config, example), table)
 
 
 def _quantizable(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Quantizable:

@@ -124,7 +124,7 @@ def _scale(module: Any) -> float | None:
 
 def _traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
     try:
-        return trace(model, example)
+        return trace(model, example)[0]
     except UntraceableError as error:
         raise InputError(
             f"model {type(model).__name__}: {error}; FX graph mode needs a traceable network: "

@@ -1,6 +1,7 @@
 """Preparing a network that was not written for quantization, by rewriting its graph."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,16 +18,17 @@ from tasks.models.selection import Selection
 def rewritten(model: nn.Module, example: Tensor) -> fx.GraphModule:
     """A network as a graph whose operations are modules where eager mode can quantize them.
 
-    ``example`` is float32[2, C, H, W]. It is checked on random images, in two batches of different
-    sizes, that the graph's answers are bit-equal to the network's. Raises UntraceableError where
-    the network cannot be traced, or answers differently. The weights are shared with the network.
+    ``example`` is float32[2, C, H, W]. It is checked on random images, in batches of two and of
+    one, that the graph's answers are bit-equal to the network's. The weights are shared with the
+    network. Raises UntraceableError where the network cannot be traced, or answers differently.
     """
-    images = _noise(example)
-    graph = trace(model, images[:-1])
+    images = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
+    graph, answers = trace(model, images)
     normalize(graph)
-    _compare(model, graph, images)
-    fold_sizes(graph, images)
-    _compare(model, graph, images[:-1])
+    one = images[:1]
+    with torch.no_grad():
+        _check(fold_sizes(graph, one), model(one), model, one)
+        _check(graph(images), answers, model, images)
     return graph
 
 
@@ -55,20 +57,13 @@ def _order(graph: fx.GraphModule) -> Sequence[str]:
     ]
 
 
-def _noise(example: Tensor) -> Tensor:
-    shape = (len(example) + 1, *example.shape[1:])
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-
-@torch.no_grad()
-def _compare(model: nn.Module, graph: fx.GraphModule, images: Tensor) -> None:
-    expected, found = model(images), graph(images)
+def _check(found: Any, expected: Any, model: nn.Module, images: Tensor) -> None:
     if not isinstance(expected, Tensor):
         raise UntraceableError(f"it returns a {type(expected).__name__}, not a tensor")
-    if not torch.equal(expected, found):
-        again = torch.equal(expected, model(images))
-        raise UntraceableError(
-            "its graph does not answer as it does"
-            if again
-            else "it answers differently each time: is a dropout always on?"
-        )
+    if torch.equal(expected, found):
+        return
+    raise UntraceableError(
+        "its graph does not answer as it does"
+        if torch.equal(model(images), model(images))
+        else "it answers differently each time: is a dropout always on?"
+    )

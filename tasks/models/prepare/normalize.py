@@ -46,8 +46,8 @@ def normalize(graph: fx.GraphModule) -> None:
     graph.recompile()
 
 
-def fold_sizes(graph: fx.GraphModule, other: Tensor) -> None:
-    """Write sizes that do not depend on the batch as numbers.
+def fold_sizes(graph: fx.GraphModule, other: Tensor) -> Any:
+    """Write sizes that do not depend on the batch as numbers; returns the answers for ``other``.
 
     ``other`` is an input of another batch than the one that was traced with.
     """
@@ -55,11 +55,13 @@ def fold_sizes(graph: fx.GraphModule, other: Tensor) -> None:
 
     class Watch(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
-            seen[n] = super().run_node(n)
-            return None if n.op == "output" else seen[n]
+            result = super().run_node(n)
+            if "value" in n.meta:
+                seen[n] = result
+            return result
 
     with torch.no_grad():
-        Watch(graph).run(other)
+        answers = Watch(graph).run(other)
     for node in list(graph.graph.nodes):
         if node.op not in ("call_function", "call_method") or "value" not in node.meta:
             continue
@@ -71,6 +73,7 @@ def fold_sizes(graph: fx.GraphModule, other: Tensor) -> None:
                 _replace(user, node, constant)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+    return answers
 
 
 def _replace(user: fx.Node, node: fx.Node, constant: Any) -> None:

@@ -27,11 +27,12 @@ class DataDependentError(UntraceableError):
     """What the code does depends on the values of the images, so no graph holds it."""
 
 
-def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
-    """The graph of a network in evaluation mode: its modules keep their names.
+def trace(model: nn.Module, example: Tensor) -> tuple[fx.GraphModule, Any]:
+    """The graph of a network in evaluation mode, and its answers for ``example``.
 
-    ``example`` is float32[N, C, H, W]. Every node's value for it is in ``node.meta["value"]``
-    where it is no tensor, and for tensors their type and shape in ``node.meta["tensor"]``.
+    ``example`` is float32[N, C, H, W]; modules keep their names. Every node's value for it is in
+    ``node.meta["value"]`` where it is no tensor, and for tensors their type and shape in
+    ``node.meta["tensor"]``.
     ``node.meta["owner"]`` is the name of the module whose code the operation is in.
 
     Raises UntraceableError.
@@ -49,7 +50,8 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
         ) from error
     for node in graph.nodes:
         _note(node, tracer)
-    return fx.GraphModule(tracer.root, graph)
+    answers = tracer.answers(graph)
+    return fx.GraphModule(tracer.root, graph), answers
 
 
 class _Value(fx.Proxy):
@@ -130,6 +132,11 @@ class _Tracer(fx.Tracer):
         if node.op == "call_module":
             return self.root.get_submodule(str(node.target))(*args, **kwargs)
         return args[0]
+
+    def answers(self, graph: fx.Graph) -> Any:
+        """What the traced network returned for the example."""
+        output = next(node for node in reversed(graph.nodes) if node.op == "output")
+        return fx.node.map_arg(output.args[0], self._value_of)
 
     def _value_of(self, node: fx.Node) -> Any:
         if node not in self.values:
