@@ -22,6 +22,7 @@ from schemas.evaluate import EvaluateResult
 from schemas.history import StageRecord
 from schemas.job import Job
 from schemas.model import ModelRef, NetworkRef
+from schemas.profiling import ProfileSources
 from schemas.publish import Package
 from schemas.report import BuiltEngine, ReportResult, ReportSources
 from schemas.train import TrainResult
@@ -60,6 +61,7 @@ Stage = Literal[
     "engine",
     "evaluate",
     "profiling",
+    "sensitivity",
     "publish",
     "report",
 ]
@@ -149,7 +151,10 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
             others.append(answers)
             gated.append(answers.name)
             measure = profile.with_options(refresh_cache=not job.profile.reuse)
-            latency = run(measure, target, plan, baseline, data, job.profile)
+            origins = ProfileSources(
+                model=model, float32_graph=exported.float32, int8_graph=repaired.graph
+            )
+            latency = run(measure, target, plan, baseline, origins, data, job.profile)
         else:
             gated.append(others[-1].name)
         built.append(

@@ -12,10 +12,14 @@ from flows.commands import (
     diff,
     doctor,
     history,
+    infer,
     inspect,
     lint,
     nightly,
+    profile,
+    publish,
     reports,
+    rollback,
     run,
     schema,
     submit,
@@ -43,7 +47,12 @@ app.command(name="lint")(lint.lint)
 app.command(name="diff")(diff.diff)
 app.command(name="build")(build.build)
 app.command(name="inspect")(inspect.inspect)
+app.command(name="profile")(profile.profile)
 app.command(name="reports")(reports.reports)
+app.command(name="publish")(publish.publish)
+app.command(name="published")(publish.published)
+app.command(name="rollback")(rollback.rollback)
+app.command(name="infer")(infer.infer)
 app.command(name="doctor")(doctor.doctor)
 app.command(name="deploy")(deploy.deploy)
 app.command(name="submit")(submit.submit)

@@ -1,13 +1,38 @@
-"""How fast an engine is, against FP32 on the same runtime."""
+"""How fast an engine is, against FP32 on the same runtime and what a user would run otherwise."""
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Strict
+from schemas.model import ModelRef
+
+Baseline = Literal[
+    "torch",
+    "torch_float16",
+    "torch_channels_last",
+    "torch_compile",
+    "torch_graph",
+    "onnxruntime",
+    "openvino",
+    "openvino_float16",
+]
+"""What a user would run otherwise; torch runs where the engine runs, on the CPU or the GPU."""
+
+
+class SweepConfig(Strict):
+    """INT8 against FP32 at every batch and image size; what is left out of the profile else."""
+
+    batch_sizes: tuple[PositiveInt, ...] = Field(default=(1, 8, 32), min_length=1)
+    image_sizes_px: tuple[PositiveInt, ...] = Field(
+        default=(), description="height and width; left out: the job's own"
+    )
+    rounds: PositiveInt = 5
 
 
 class ProfileConfig(Strict):
-    """Blocks of INT8 and FP32 calls in turn, in one process."""
+    """Blocks of INT8, FP32 and baseline calls in turn, in one process."""
 
     batch_size: PositiveInt = 1
     rounds: PositiveInt = Field(default=15, description="how often each contender has its turn")
@@ -15,19 +40,51 @@ class ProfileConfig(Strict):
         default=15, description="unmeasured calls at a turn's start"
     )
     calls: PositiveInt = Field(default=60, description="measured calls of a turn")
+    duration_s: PositiveFloat | None = Field(
+        default=None, description="go on for at least so long, in further rounds"
+    )
     threads: tuple[NonNegativeInt, ...] = Field(
         default=(1, 0), description="thread counts to measure at; 0 stands for all"
+    )
+    baselines: tuple[Baseline, ...] = Field(
+        default=("torch", "onnxruntime"),
+        description="FP32 (or FP16) of the network as the user would run it otherwise; a third of "
+        "the calls",
+    )
+    sweep: SweepConfig | None = Field(
+        default=None, description="measure at several batch and image sizes as well"
+    )
+    steady_clocks: Literal["warn", "require"] = Field(
+        default="warn", description="require: fail where the clock moved while measuring"
     )
     reuse: bool = Field(default=False, description="take an earlier measurement of the same plans")
 
 
+class Spread(Strict):
+    """A distribution in milliseconds."""
+
+    min_ms: float
+    mean_ms: float
+    median_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class PhaseLatency(Spread):
+    """One part of a call on a GPU: copy in, compute, copy out, or the CPU's queueing of them."""
+
+    phase: Literal["h2d", "compute", "d2h", "enqueue"]
+
+
 class Latency(Strict):
-    """One contender's distribution over all measured calls."""
+    """One contender's distribution over all measured calls, end to end."""
 
     name: str
     precision: str
     threads: int
     batch_size: int
+    image_size_px: tuple[int, int] | None = Field(default=None, description="height and width")
     calls: int
     min_ms: float
     mean_ms: float
@@ -35,7 +92,11 @@ class Latency(Strict):
     p90_ms: float
     p95_ms: float
     p99_ms: float
+    coefficient_of_variation: NonNegativeFloat = Field(
+        default=0.0, description="standard deviation over the mean"
+    )
     images_per_second: float = Field(description="batch over the median")
+    phases: tuple[PhaseLatency, ...] = ()
 
 
 class Speedup(Strict):
@@ -48,10 +109,51 @@ class Speedup(Strict):
     ratio_high: float = Field(description="97.5th percentile")
 
 
+class Ratio(Strict):
+    """One contender over another in the same run; above 1, ``of`` is faster."""
+
+    of: str
+    over: str
+    threads: int
+    batch_size: int
+    image_size_px: tuple[int, int]
+    ratio: float = Field(description="the median of ``over`` divided by the median of ``of``")
+    ratio_low: float = Field(description="2.5th percentile over the rounds, bootstrapped")
+    ratio_high: float = Field(description="97.5th percentile")
+
+
+class Clocks(Strict):
+    """What the processor's or GPU's clock did while measuring."""
+
+    source: str = Field(description="where it was read, or 'spin' for a timed fixed computation")
+    unit: str
+    low: float
+    median: float
+    high: float
+    moved: bool = Field(description="the spread is more than such a measurement's own")
+
+
 class LatencyReport(Strict):
     machine: str
     latencies: tuple[Latency, ...]
     speedups: tuple[Speedup, ...]
+    ratios: tuple[Ratio, ...] = Field(
+        default=(),
+        description="the first contender over every other, at each size and thread count",
+    )
+    sweep: tuple[Latency, ...] = ()
+    clocks: Clocks | None = None
+    notes: tuple[str, ...] = Field(
+        default=(), description="what to know before quoting a figure; what was left out, and why"
+    )
+
+
+class ProfileSources(Strict):
+    """What baselines and other sizes are made of."""
+
+    model: ModelRef
+    float32_graph: ArtifactRef
+    int8_graph: ArtifactRef
 
 
 class ProfileResult(Strict):

@@ -1,7 +1,12 @@
 """The NVIDIA GPU of this machine, asked through NVML: no CUDA context, no framework."""
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+_SM_CLOCK = 1  # NVML_CLOCK_SM
 
 
 @dataclass(frozen=True)
@@ -13,15 +18,8 @@ class Gpu:
 
 def find_gpu() -> Gpu | None:
     """The first GPU, or None where there is none or its driver is not installed."""
-    try:
-        nvml = ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return None
-    if nvml.nvmlInit_v2() != 0:
-        return None
-    try:
-        handle = ctypes.c_void_p()
-        if nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(handle)) != 0:
+    with _first_device() as (nvml, handle):
+        if nvml is None:
             return None
         name, driver = ctypes.create_string_buffer(96), ctypes.create_string_buffer(80)
         major, minor = ctypes.c_int(), ctypes.c_int()
@@ -35,6 +33,31 @@ def find_gpu() -> Gpu | None:
         if failed:
             return None
         return Gpu(name.value.decode(), f"{major.value}.{minor.value}", driver.value.decode())
+
+
+def sm_clock_mhz() -> float | None:
+    """The first GPU's present clock of its multiprocessors; None where it cannot be read."""
+    with _first_device() as (nvml, handle):
+        clock = ctypes.c_uint()
+        if nvml is None or nvml.nvmlDeviceGetClockInfo(handle, _SM_CLOCK, ctypes.byref(clock)):
+            return None
+        return float(clock.value)
+
+
+@contextmanager
+def _first_device() -> Iterator[tuple[Any, ctypes.c_void_p]]:
+    """NVML and the first GPU's handle; NVML is None where there is none."""
+    handle = ctypes.c_void_p()
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        nvml = None
+    if nvml is None or nvml.nvmlInit_v2() != 0:
+        yield None, handle
+        return
+    try:
+        found = nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(handle)) == 0
+        yield (nvml if found else None), handle
     finally:
         nvml.nvmlShutdown()
 

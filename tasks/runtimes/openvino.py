@@ -11,7 +11,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +79,14 @@ class OpenVinoRuntime:
 class OpenVinoSession:
     """A loaded plan, compiled anew for each batch size that it meets."""
 
-    def __init__(self, plan: Path, *, threads: int) -> None:
+    def __init__(
+        self, plan: Path, *, threads: int, precision: Literal["f32", "f16"] = "f32"
+    ) -> None:
         import openvino as ov
 
         self._core: Any = ov.Core()
         self._tensor: Any = ov.Tensor
-        self._threads = threads
+        self._properties = {**_properties(threads), "INFERENCE_PRECISION_HINT": precision}
         self._xml, self._weights = _unpack(plan)
         try:
             model = self._read()
@@ -120,12 +122,20 @@ class OpenVinoSession:
                 del self._requests[next(iter(self._requests))]
             model = self._read()
             _fix_batch(model, shape)
-            compiled = self._core.compile_model(model, "CPU", _properties(self._threads))
+            compiled = self._core.compile_model(model, "CPU", self._properties)
             self._requests[shape] = compiled.create_infer_request()
         return self._requests[shape]
 
     def _read(self) -> Any:
         return self._core.read_model(self._xml, self._weights)
+
+
+def computes_float16() -> bool:
+    """Whether this processor has FP16 arithmetic that OpenVINO uses."""
+    import openvino as ov
+
+    core: Any = ov.Core()
+    return "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def compiled_for_timing(plan: Path, threads: int) -> Any:

@@ -123,6 +123,7 @@ def test_opening_and_closing_gives_all_memory_back(weights: Weights) -> None:
             session.close()
             if round_number >= 5:
                 free.append(driver.mem_get_info()[0])
+    # Under a sanitizer, whose own memory grows, this one is left out.
     assert len(set(free)) == 1
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.profiling import ProfileConfig
-from tasks.profiling.alternate import alternate, latency_of, speedup_of
+from tasks.profiling.alternate import alternate
+from tasks.profiling.distribution import latency_of, speedup_of
 
 BATCH = np.zeros((1, 1, 2, 2), dtype=np.float32)
 

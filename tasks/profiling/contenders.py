@@ -1,0 +1,45 @@
+"""What is timed against what."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.base import Target
+from schemas.engine import EnginesConfig
+from schemas.errors import InputError
+from tasks.runtimes.protocol import Session
+from tasks.runtimes.registry import runtime
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to be timed; ``open`` takes a number of threads, 0 standing for all."""
+
+    name: str
+    precision: str
+    open: Callable[[int], Session]
+    is_baseline: bool = False
+
+
+def plan_contender(name: str, precision: str, target: Target, plan: Path) -> Contender:
+    """A plan that is known to fit this machine."""
+    return Contender(name, precision, lambda threads: runtime(target).open(plan, threads=threads))
+
+
+def graph_contender(
+    name: str, precision: str, target: Target, graph: Path, folder: Path
+) -> Contender:
+    """An ONNX file, compiled into ``folder`` with the engine's default options, once.
+
+    Raises InputError where the engine cannot run here, is not installed or refuses the graph.
+    """
+    engine = runtime(target)
+    why_not = engine.cannot_run()
+    if why_not is not None:
+        raise InputError(f"{target} cannot be timed: {why_not}")
+    plan = folder / f"{name.replace('/', '-').replace(' ', '-')}.plan"
+    # ONNX Runtime has no options; any of the others' would do.
+    key = "openvino" if target == "onnxruntime" else target
+    options = getattr(EnginesConfig.model_validate({key: {}}), key)
+    engine.build(graph, plan, options)
+    return plan_contender(name, precision, target, plan)
