@@ -7,8 +7,8 @@ FP16, channels-last), with BatchNorm folded, as CUDA graphs and through torch.co
 224x224, batch 1, 8 and 64. All of a size alternate in blocks in one process, and each is measured
 in three ways:
 
-- ``harness``: tasks.profiling.alternate over a TorchCudaSession, the wall clock around one call from
-  pinned memory to pinned memory, which is what a caller waits for;
+- ``harness``: tasks.profiling.alternate over a TorchCudaSession, the wall clock around one call
+  from pinned memory to pinned memory, which is what a caller waits for;
 - its parts by CUDA events between them: copy in, compute, copy out, and the queueing on the CPU;
 - ``raw``: a pair of CUDA events around the same network's call and nothing else, images on the GPU.
 
