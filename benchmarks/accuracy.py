@@ -199,10 +199,10 @@ def ours(
 def session(way: str, file: Path) -> Session:
     """The runtime that a way is measured on."""
     if "OpenVINO" not in way:
-        return OnnxRuntimeSession(file, optimize=True)
+        return OnnxRuntimeSession(file, optimize=True, threads=1)
     plan = file.with_suffix(".plan")
     OpenVinoRuntime().build(file, plan, OpenVinoConfig())
-    return OpenVinoRuntime().open(plan)
+    return OpenVinoRuntime().open(plan, threads=1)
 
 
 def right(session: Session, test_set: Dataset, label: str) -> "np.ndarray[Any, Any]":

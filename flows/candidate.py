@@ -11,12 +11,17 @@ from schemas.artifact import ArtifactRef
 from schemas.base import Strict, Target
 from schemas.calibrate import CalibrateResult
 from schemas.convert import QuantizationConfig
+from schemas.correct import CorrectResult
 from schemas.data import DataRef
 from schemas.engine import EngineResult
+from schemas.equalize import EqualizeResult
 from schemas.evaluate import Logits
 from schemas.export import ExportResult
+from schemas.findings import FindingsSources
+from schemas.finetune import FinetuneResult
 from schemas.job import Job
 from schemas.model import ModelRef
+from schemas.sensitivity import SearchResult
 from schemas.surgery import SurgeryResult
 from tasks.calibrate.task import calibrate
 from tasks.convert.task import convert
@@ -26,6 +31,7 @@ from tasks.equalize.task import equalize
 from tasks.evaluate.task import predict_engine, predict_graph
 from tasks.export.task import export
 from tasks.surgery.task import surgery
+from tasks.train.task import finetune
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +51,21 @@ class Quantized:
     quantization: QuantizationConfig
     int8: ArtifactRef
     exported: ExportResult
+    equalized: EqualizeResult | None
+    corrected: CorrectResult | None
+    finetuned: FinetuneResult | None
+    modules: ArtifactRef
+
+    def findings(self, layers: list[ArtifactRef], search: SearchResult | None) -> FindingsSources:
+        """What its stages found out, for the report."""
+        return FindingsSources(
+            calibration=self.calibrated.quality,
+            layers=tuple(layers),
+            equalization=self.equalized and self.equalized.summary,
+            correction=self.corrected and self.corrected.summary,
+            search=search and search.report,
+            finetuning=self.finetuned and self.finetuned.summary,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,18 +80,33 @@ class Engine:
 
 def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
     """From FP32 to INT8 in PyTorch, with the accuracy work that the job asks for."""
-    source = model
+    source, equalized, corrected, finetuned = model, None, None, None
+    if job.finetune is not None:
+        finetuned = run(finetune, model, data, job.calibration, job.quantization, job.finetune)
+        source = _with_weights(model, finetuned.weights)
     if job.equalization is not None:
-        source = _with_weights(model, run(equalize, model, job.equalization).weights)
+        equalized = run(equalize, source, job.equalization)
+        source = _with_weights(model, equalized.weights)
     calibrated = run(calibrate, source, data, job.calibration, job.quantization)
     # What "auto" came to is settled once, for all the stages that follow.
     quantization = job.quantization.model_copy(update={"mode": calibrated.mode})
     if job.correction is not None:
         corrected = run(correct, source, data, job.calibration, quantization, job.correction)
         source = _with_weights(model, corrected.weights)
-    int8 = run(convert, source, calibrated.table, quantization, data).state
+    reason = calibrated.mode_reason
+    converted = run(convert, source, calibrated.table, quantization, data, reason)
+    int8 = converted.state
     exported = run(export, model, int8, quantization, data, job.calibration, job.export)
-    return Quantized(calibrated, quantization, int8, exported)
+    return Quantized(
+        calibrated,
+        quantization,
+        int8,
+        exported,
+        equalized,
+        corrected,
+        finetuned,
+        converted.summary,
+    )
 
 
 def _with_weights(model: ModelRef, weights: ArtifactRef) -> ModelRef:

@@ -1,12 +1,16 @@
 """The whole run on one page."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
+from schemas.convert import ConvertSummary
 from schemas.data import DataRef
 from schemas.engine import EngineResult, FurtherPrecision, LayerTable, Manifest
 from schemas.evaluate import Accuracy, Logits
+from schemas.findings import Findings, FindingsSources
 from schemas.job import Job
 from schemas.profiling import LatencyReport, ProfileResult
 from schemas.publish import Package, Publication
@@ -58,6 +62,11 @@ class EngineReport(Strict):
     layers: LayerTable
     baseline: Manifest
     baseline_layers: LayerTable
+    baseline_plan: ArtifactRef | None = None
+    delivered: Literal["int8", "float32"] = Field(
+        default="int8", description="which of the two plans has the engine's name in the run folder"
+    )
+    delivered_why: str = Field(default="", description="empty: the job leaves no choice")
     further: tuple[FurtherReport, ...] = ()
     not_run: str | None
 
@@ -72,6 +81,10 @@ class RunReport(Strict):
     latencies: tuple[LatencyReport, ...]
     versions: dict[str, str]
     data: DataRef | None = Field(default=None, description="what it was measured on")
+    quantized: ConvertSummary | None = Field(
+        default=None, description="what became of each module of the network, and why"
+    )
+    findings: Findings | None = Field(default=None, description="where accuracy went")
     package: Package | None = Field(
         default=None, description="what is published where every gate passed; None: nothing"
     )
@@ -84,6 +97,8 @@ class ReportSources(Strict):
     calibration: ArtifactRef = Field(description="JSON: a CalibrationTable")
     float32: Logits
     engine: Logits = Field(description="the first engine's answers, or its graph's")
+    findings: FindingsSources | None = None
+    modules: ArtifactRef | None = Field(default=None, description="JSON: a ConvertSummary")
 
 
 class ReportResult(Strict):

@@ -2,16 +2,21 @@
 
 import importlib.metadata
 
+from schemas.artifact import ArtifactRef
 from schemas.base import Gate
+from schemas.convert import ConvertSummary
 from schemas.data import DataRef
 from schemas.engine import EngineResult, LayerTable, Manifest
-from schemas.evaluate import EvaluationReport
+from schemas.evaluate import Accuracy, EvaluationReport
+from schemas.findings import FindingsSources
 from schemas.job import Job
 from schemas.profiling import LatencyReport
 from schemas.publish import Package
 from schemas.report import BuiltEngine, EngineReport, FurtherReport, RunReport
 from schemas.surgery import SurgeryReport
 from tasks.artifacts.store import Store
+from tasks.report.choice import Delivery, choose_delivery, delivered_gates
+from tasks.report.sources import load_findings
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt-rtx-cu13")
 
@@ -24,12 +29,15 @@ def assemble(
     data: DataRef,
     package: Package | None = None,
     regressions: tuple[Gate, ...] = (),
+    findings: FindingsSources | None = None,
+    modules: ArtifactRef | None = None,
 ) -> RunReport:
     """The report of a run, from what its stages stored."""
     surgeries = tuple(store.load(b.surgery.report, SurgeryReport) for b in built)
     latencies = tuple(
         store.load(b.latency.report, LatencyReport) for b in built if b.latency is not None
     )
+    deliveries = {b.target: _delivery(job, evaluation, b, latencies) for b in built}
     engines = tuple(
         EngineReport(
             target=b.target,
@@ -39,12 +47,21 @@ def assemble(
             layers=store.load(b.int8.layers, LayerTable),
             baseline=store.load(b.float32.manifest, Manifest),
             baseline_layers=store.load(b.float32.layers, LayerTable),
+            baseline_plan=b.float32.plan,
+            delivered=deliveries[b.target].precision,
+            delivered_why=deliveries[b.target].why,
             further=tuple(_further(store, x.plan) for x in b.further),
             not_run=b.not_run,
         )
         for b in built
     )
-    gates: tuple[Gate, ...] = evaluation.gates
+    gates = delivered_gates(
+        evaluation.gates,
+        deliveries,
+        {b.target: _answers_of(evaluation, b).name for b in built},
+        evaluation.accuracies[0],
+        job,
+    )
     for surgery in surgeries:
         gates += tuple(
             gate.model_copy(update={"name": f"{surgery.target}: {gate.name}"})
@@ -74,8 +91,23 @@ def assemble(
         latencies=latencies,
         versions=_versions(),
         data=data,
+        findings=None if findings is None else load_findings(store, findings),
+        quantized=None if modules is None else store.load(modules, ConvertSummary),
         package=package,
     )
+
+
+def _delivery(
+    job: Job, evaluation: EvaluationReport, built: BuiltEngine, latencies: tuple[LatencyReport, ...]
+) -> Delivery:
+    speedups = [x for part in latencies for x in part.speedups if x.engine == built.target]
+    return choose_delivery(job, _answers_of(evaluation, built), speedups)
+
+
+def _answers_of(evaluation: EvaluationReport, built: BuiltEngine) -> Accuracy:
+    """The accuracy of the engine itself, of its graph where it does not run here."""
+    name = f"{built.target} int8" if built.not_run is None else f"onnx for {built.target}"
+    return next(a for a in evaluation.accuracies if a.name == name)
 
 
 def _further(store: Store, plan: EngineResult) -> FurtherReport:

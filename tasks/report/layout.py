@@ -42,6 +42,9 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
     }
     for engine in report.engines:
         files[f"{engine.target}.plan"] = engine.plan
+        if engine.delivered == "float32" and engine.baseline_plan is not None:
+            files[f"{engine.target}.int8.plan"] = engine.plan
+            files[f"{engine.target}.plan"] = engine.baseline_plan
         files[f"{engine.target}.onnx"] = engine.graph
         files |= {x.file_name: x.plan for x in engine.further}
     folder = run_folder(store, job_name)
@@ -52,7 +55,11 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
         for name, ref in files.items():
             shutil.copyfile(store.open(ref), fresh / name)
         for engine in report.engines:
-            write_beside(fresh / f"{engine.target}.plan", engine.manifest, engine.layers)
+            plan = fresh / f"{engine.target}.plan"
+            if engine.delivered == "float32":
+                write_beside(plan, engine.baseline, engine.baseline_layers)
+                plan = fresh / f"{engine.target}.int8.plan"
+            write_beside(plan, engine.manifest, engine.layers)
             for x in engine.further:
                 write_beside(fresh / x.file_name, x.manifest, x.layers)
         if folder.exists():

@@ -1,22 +1,16 @@
 """The run report as a page of Markdown."""
 
-from collections.abc import Iterable, Sequence
-
 from schemas.report import EngineReport, RunReport
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column is text, the others are figures."""
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+from tasks.report.findings import render_findings
+from tasks.report.tables import table
 
 
 def render(report: RunReport) -> str:
     """The page: verdict and gates first, then accuracy, latency, engines, surgery and origins."""
     verdict = "passed" if report.passed else "FAILED"
     parts = [f"# {report.job.name}: {verdict}", _gates(report), _accuracy(report)]
-    parts += [_latency(report), _engines(report), _surgery(report)]
+    parts += [_latency(report), _engines(report), *render_findings(report.findings)]
+    parts += [_surgery(report)]
     parts += [_published(report), _origins(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -34,7 +34,17 @@ def report(
 
     store = current_store()
     accuracy = store.load(evaluation.report, EvaluationReport)
-    whole = assemble(store, job, accuracy, built, data, package, regressions)
+    whole = assemble(
+        store,
+        job,
+        accuracy,
+        built,
+        data,
+        package,
+        regressions,
+        sources.findings,
+        sources.modules,
+    )
     return ReportResult(
         passed=whole.passed,
         json_report=store.put_model("report", whole),

@@ -3,8 +3,11 @@
 import hashlib
 import json
 
+from schemas.calibrate import CalibrationConfig
+from schemas.convert import QuantizationConfig
 from schemas.data import DataRef
-from schemas.model import NetworkRef
+from schemas.finetune import FinetuneConfig, FinetuneResult
+from schemas.model import ModelRef, NetworkRef
 from schemas.train import TrainConfig, TrainResult
 from tasks.caching import identity, stage
 
@@ -36,6 +39,56 @@ def train(net: NetworkRef, data: DataRef, config: TrainConfig) -> TrainResult:
         result = TrainResult(
             weights=store.put_file("checkpoint", file),
             history=store.put_model("training-history", history),
+        )
+    state.remove()
+    return result
+
+
+@stage("train", rooms=("artifacts", "models", "datasets"), versions=("torch", "torchvision"))
+def finetune(
+    model: ModelRef,
+    data: DataRef,
+    calibration: CalibrationConfig,
+    quantization: QuantizationConfig,
+    config: FinetuneConfig,
+) -> FinetuneResult:
+    """Train on from an FP32 checkpoint with rounding simulated; the best weights are kept."""
+    import torch
+    from torch import nn
+
+    from tasks.artifacts.store import current_store
+    from tasks.datasets.open import open_dataset
+    from tasks.datasets.sample import draw
+    from tasks.models.float32 import load_float32
+    from tasks.models.weights import save_weights
+    from tasks.train.finetune import finetune as fit
+    from tasks.train.rounding import simulate_rounding
+    from tasks.train.state import StateFile
+
+    store = current_store()
+    parts = (model, data, calibration, quantization, config)
+    material = json.dumps(["finetune", *(identity(part) for part in parts)], sort_keys=True)
+    training = hashlib.sha256(material.encode()).hexdigest()
+    state = StateFile(store.root / "training" / f"{training[:16]}.pt", training)
+    images = open_dataset(data.config, "train")
+    candidates = open_dataset(data.config, calibration.split)
+    indices, _ = draw(candidates, open_dataset(data.config, "test"), calibration)
+
+    def rounding() -> nn.Module:
+        batches = candidates.batches(calibration.batch_size, indices)
+        return simulate_rounding(
+            load_float32(model, store),
+            (torch.from_numpy(batch.images) for batch in batches),
+            quantization,
+        )
+
+    network, summary = fit(rounding, images, config, state)
+    with store.workspace() as folder:
+        file = folder / "finetuned.safetensors"
+        save_weights(network, file)
+        result = FinetuneResult(
+            weights=store.put_file("checkpoint", file),
+            summary=store.put_model("finetuning", summary),
         )
     state.remove()
     return result

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,33 @@ STEPS_PER_CHECK = 50
 """How often the loss is looked at: on a GPU each look waits for all that was queued."""
 
 
+class DivergedError(InputError):
+    """The loss stopped being finite."""
+
+
+class Watcher(Protocol):
+    """Somebody who looks on, such as at fine-tuning."""
+
+    def start(self, model: nn.Module, done: list[Epoch]) -> list[Epoch]:
+        """Before the first epoch, on the device; the epochs that are done."""
+        ...
+
+    def before_epoch(self, model: nn.Module, number: int) -> None:
+        """The network was just put into training mode."""
+        ...
+
+    def after_epoch(self, model: nn.Module, epoch: Epoch) -> bool:
+        """The network is in evaluation mode; False ends the training."""
+        ...
+
+
 def train(
     build: Callable[[], nn.Module],
     train_set: Dataset,
     test_set: Dataset,
     config: TrainConfig,
     state: StateFile | None = None,
+    watcher: Watcher | None = None,
 ) -> tuple[nn.Module, TrainingHistory]:
     """Build a network and train it; the network comes back in evaluation mode on the CPU.
 
@@ -40,7 +62,7 @@ def train(
     A GPU's sums vary from run to run.
 
     Raises InputError where the network does not take the images, does not give one logit per class,
-    or the loss stops being finite.
+    or the loss stops being finite (DivergedError).
     """
     device = choose_device(config)
     precision = choose_precision(config, device)
@@ -50,6 +72,9 @@ def train(
         run = _Run(model, train_set, config, device, precision)
         test = _Images(test_set, device)
         done = state.restore(model, run.optimizer) if state else []
+        if watcher is not None:
+            done = watcher.start(model, done)
+            run.before_epoch = watcher.before_epoch
         if done:
             log.info("continuing after epoch %d of %d", len(done), config.epochs)
         for number in range(len(done) + 1, config.epochs + 1):
@@ -65,8 +90,11 @@ def train(
                 )
             )
             _report(done, config.epochs)
+            go_on = watcher is None or watcher.after_epoch(model, done[-1])
             if state:
                 state.save(model, run.optimizer, done)
+            if not go_on:
+                break
     history = TrainingHistory(
         device=device_name(device),
         precision=str(precision).removeprefix("torch."),
@@ -125,6 +153,7 @@ class _Run:
         self.steps = len(dataset) // self.batch
         self.images_per_epoch = self.steps * self.batch
         self.learning_rate = 0.0
+        self.before_epoch: Callable[[nn.Module, int], None] = lambda *_: None
         self.forward: Callable[[Tensor], Tensor] = self.model
         if device.type == "cuda" and config.cuda_graphs:
             images = self.images.raw(torch.arange(self.batch, device=device))
@@ -152,6 +181,7 @@ class _Run:
         total = torch.zeros((), device=self.device)
         first = (number - 1) * self.steps
         self.model.train()
+        self.before_epoch(self.model, number)
         started = time.perf_counter()
         for step in _shown(self.steps, f"epoch {number} of {config.epochs}"):
             self.learning_rate = one_cycle(
@@ -183,11 +213,16 @@ class _Run:
 
     def _check_loss(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
-            raise InputError(
+            raise DivergedError(
                 f"training diverged: the loss is {loss} in epoch {epoch} at learning rate "
                 f"{self.learning_rate:.3g}: lower train.learning_rate "
                 f"({self.config.learning_rate:g})"
             )
+
+
+def top1_of(model: nn.Module, images: Dataset) -> float:
+    """Share of a dataset's images whose largest logit is their label's, in float32."""
+    return _top1(model, _Images(images, next(model.parameters()).device))
 
 
 def _top1(model: nn.Module, images: _Images) -> float:

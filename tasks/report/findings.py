@@ -1,0 +1,116 @@
+"""The part of the Markdown report that says where accuracy went and what was done about it."""
+
+from schemas.findings import Findings
+from schemas.sensitivity import LayerErrors, SearchReport
+from tasks.report.tables import table
+
+WORST_TENSORS = 8
+
+
+def render_findings(findings: Findings | None) -> list[str]:
+    """Sections on calibration, mixed precision, training on, and layer by layer."""
+    if findings is None:
+        return []
+    parts = [_calibration(findings), _work(findings)]
+    if findings.search is not None:
+        parts.append(_search(findings.search))
+    parts += [_layers(errors) for errors in findings.layers]
+    return [part for part in parts if part]
+
+
+def _calibration(findings: Findings) -> str:
+    quality = findings.calibration
+    missing = sum(not count for count in quality.images_by_class.values())
+    classes = len(quality.images_by_class)
+    lines = [f"- {quality.images} images of {classes - missing} of {classes} classes"]
+    lines.append(f"- {quality.left_out} images passed over because accuracy is measured on them")
+    lines += [
+        f"- at {check.images} images: {check.settled:.0%} of the scales had settled, the median "
+        f"moved {check.median_change:.1%}, {check.tensor} most, {check.largest_change:.0%}"
+        for check in quality.checks
+    ]
+    lines += [f"- **warning**: {warning}" for warning in quality.warnings]
+    worst = sorted(quality.tensors, key=lambda t: (-t.saturated, -t.unused))[:WORST_TENSORS]
+    rows = [
+        (t.name, f"{t.scale:.4g}", f"{t.saturated:.3%}", f"{t.unused:.0%}", "yes" * t.constant)
+        for t in worst
+    ]
+    header = ("activation", "scale", "beyond the grid", "grid unused", "constant")
+    return (
+        "## Calibration\n\n" + "\n".join(lines) + f"\n\nThe {len(rows)} activations that fit worst "
+        f"of {len(quality.tensors)}, on {quality.checked_images} images:\n\n" + table(header, rows)
+    )
+
+
+def _work(findings: Findings) -> str:
+    lines = []
+    if findings.equalization is not None:
+        pairs = findings.equalization.pairs
+        lines.append(
+            f"- equalization: {len(pairs)} pairs of layers, channels scaled by "
+            f"{min(p.factor_low for p in pairs):.2g} to {max(p.factor_high for p in pairs):.2g}"
+        )
+    if findings.correction is not None:
+        corrected = findings.correction.layers
+        most = max(corrected, key=lambda x: x.mean_shift, default=None)
+        where = "" if most is None else f", most in {most.name}: {most.mean_shift:.2g} on average"
+        lines.append(f"- bias correction: {len(corrected)} layers{where}")
+    if findings.finetuning is not None:
+        tuned = findings.finetuning
+        best = f"epoch {tuned.best_epoch}" if tuned.best_epoch else "the start"
+        ended = f"; stopped: {tuned.stopped}" if tuned.stopped else ""
+        lines.append(
+            f"- quantization-aware training: top-1 {tuned.top1_before:.4f} before, "
+            f"{tuned.top1:.4f} at {best} of {len(tuned.epochs)} epochs, rounding simulated{ended}"
+        )
+    return "## Accuracy work\n\n" + "\n".join(lines) if lines else ""
+
+
+def _search(search: SearchReport) -> str:
+    rows = [
+        (
+            f"{len(a.float_layers)}" + (" (taken)" if index == search.chosen else ""),
+            f"{a.accuracy.top1:.4f}",
+            f"{a.accuracy.drop_points:+.2f}",
+            f"{a.accuracy.drop_low:+.2f} to {a.accuracy.drop_high:+.2f}",
+            "" if a.median_ms is None else f"{a.median_ms:.3f}",
+            "yes" if a.on_front else "",
+        )
+        for index, a in enumerate(search.assignments)
+    ]
+    header = ("layers in float", "top-1", "points lost", "95 % interval", "median ms", "Pareto")
+    taken = search.assignments[search.chosen].float_layers
+    verdict = (
+        f"{len(taken)} layers in float: {', '.join(taken) or 'none'}."
+        if search.reached
+        else f"No assignment loses at most {search.max_drop_points:g} points; the best found is "
+        f"taken, and its gate fails: {', '.join(taken) or 'no layer in float'}."
+    )
+    layers = search.sensitivity.layers
+    bars = [
+        (x.name, x.kind, f"{x.logits_db:.1f}", "#" * max(1, round((60 - x.logits_db) / 2)))
+        for x in layers[:12]
+    ]
+    plot = table(("layer", "kind", "logits dB alone in INT8", "sensitivity"), bars)
+    return (
+        f"## Mixed precision for {search.target}\n\n{verdict}\n\n{table(header, rows)}\n\n"
+        f"The most sensitive of {len(layers)} layers, on {search.sensitivity.images} calibration "
+        f"images:\n\n{plot}"
+    )
+
+
+def _layers(errors: LayerErrors) -> str:
+    rows = [
+        (x.name, x.op, _db(x.int8_db), _db(x.graph_db), _db(x.engine_db), _db(x.engine_to_int8_db))
+        for x in errors.layers
+    ]
+    header = ("layer", "op", "INT8 torch", "graph", "engine", "engine against INT8 torch")
+    found = "\n".join(f"- {line}" for line in errors.findings)
+    return (
+        f"## Layer by layer, {errors.target}\n\n{found}\n\nSignal over noise in dB against FP32 "
+        f"on {errors.images} calibration images; 6 dB are one bit.\n\n{table(header, rows)}"
+    )
+
+
+def _db(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

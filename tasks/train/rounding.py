@@ -1,0 +1,118 @@
+"""INT8's rounding inside a training network: straight through on the way back.
+
+Each layer's weights and input are rounded as its engine will round them, while the network keeps
+its own modules and parameters, so that what was trained is a checkpoint like any other. BatchNorm
+need not be folded for that: it multiplies an output channel by a number, and the grid of that
+channel's weights with it.
+
+Source: Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference" (arXiv:1712.05877), section 3; Bengio, Leonard, Courville
+(arXiv:1308.3432) for the straight-through gradient.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from schemas.convert import QuantizationConfig
+from schemas.errors import InputError
+from tasks.models.observers import activation_observer
+from tasks.models.selection import WEIGHTED, Selection
+
+LARGEST = 127
+
+
+class RoundedWeights(nn.Module):
+    """Weights on the int8 grid of each output channel's own range at the moment."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, weights: Tensor) -> Tensor:
+        others = [d for d in range(weights.ndim) if d != self.axis]
+        scale = weights.detach().abs().amax(others).clamp_min(1e-12) / LARGEST
+        zero = torch.zeros_like(scale, dtype=torch.int32)
+        return torch.fake_quantize_per_channel_affine(
+            weights, scale, zero, self.axis, -LARGEST, LARGEST
+        )
+
+
+class RoundedInput(nn.Module):
+    """A layer's input on the grid that calibration chose; values beyond it get no gradient."""
+
+    scale: Tensor
+    zero: Tensor
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("zero", torch.zeros((), dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(
+            x, self.scale, self.zero, -LARGEST - 1, LARGEST
+        )
+
+
+@torch.no_grad()
+def simulate_rounding(
+    model: nn.Module, batches: Iterable[Tensor], config: QuantizationConfig
+) -> nn.Module:
+    """Have the layers that ``config`` quantizes round, in place, until ``stop_rounding``.
+
+    The grids of inputs follow from ``batches``, float32[N, C, H, W], by the job's observers. Raises
+    InputError where the job quantizes no layer.
+    """
+    selection = Selection(model, config)
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, WEIGHTED) and selection.why_float(name) is None
+    }
+    if not layers:
+        raise InputError(
+            "finetune: the job quantizes no layer: check quantization.include and exclude"
+        )
+    observers = {name: activation_observer(selection.observer(name), config)() for name in layers}
+
+    def watch(name: str) -> None:
+        observer = observers[name]
+        handles.append(
+            layers[name].register_forward_pre_hook(lambda _, inputs: observer(inputs[0]) and None)
+        )
+
+    handles: list[torch.utils.hooks.RemovableHandle] = []
+    for name in layers:
+        watch(name)
+    model.eval()
+    for batch in batches:
+        model(batch)
+    for handle in handles:
+        handle.remove()
+    for name, module in layers.items():
+        scale, _ = observers[name].calculate_qparams()
+        module.add_module("rounded_input", RoundedInput(float(scale)))
+        module.register_forward_pre_hook(_round_input)
+        transposed = isinstance(
+            module, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+        )
+        parametrize.register_parametrization(module, "weight", RoundedWeights(int(transposed)))
+    return model
+
+
+def _round_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    # Taken off with the module it calls: a hook that finds none does nothing.
+    rounding = module._modules.get("rounded_input")
+    return inputs if rounding is None else (rounding(inputs[0]), *inputs[1:])
+
+
+def stop_rounding(model: nn.Module) -> nn.Module:
+    """The network as it was before ``simulate_rounding``, with the weights that it has now."""
+    for module in list(model.modules()):
+        if "rounded_input" in module._modules:
+            del module.rounded_input
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+    return model
