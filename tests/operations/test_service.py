@@ -75,13 +75,6 @@ def test_an_unknown_job_is_one_line_with_the_nearest_name(service: Service) -> N
     assert "did you mean small?" in run.stdout
 
 
-def test_only_the_jobs_folder_itself_has_names(service: Service) -> None:
-    (service.jobs.parent / "outside.yaml").write_text(yaml.safe_dump(job_document()))
-    run = service.enginesmith("submit", "../outside")
-    assert run.returncode == 2
-    assert "there is no job '../outside'" in run.stdout
-
-
 def test_deploying_again_changes_nothing_and_drift_is_mended(service: Service) -> None:
     assert service.enginesmith("deploy", "--check").returncode == 0
     with service.client() as client:
