@@ -176,6 +176,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
         float32=float32,
         engine=next(form for form in others if form.name == gated[0]),
         findings=quantized.findings(layers, search),
+        modules=quantized.modules,
     )
     packed = _package(run, job, data, evaluation, built)
     fell_behind = compare(job, evaluation, built, run.stages)

@@ -11,6 +11,7 @@ from flows.commands import (
     deploy,
     diff,
     doctor,
+    explain,
     history,
     infer,
     inspect,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command(name="run")(run.run)
 app.command(name="train")(train.train)
 app.command(name="sweep")(sweep.sweep)
+app.command(name="explain")(explain.explain)
 app.command(name="schema")(schema.schema)
 app.command(name="surgery")(surgery.surgery)
 app.command(name="lint")(lint.lint)

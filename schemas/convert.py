@@ -83,7 +83,11 @@ class QuantizedModule(Strict):
 
 
 class ConvertSummary(Strict):
+    """What became of a network, module by module, in the order of execution."""
+
     modules: tuple[QuantizedModule, ...]
+    mode: QuantizedMode | None = Field(default=None, description="the interface that did it")
+    reason: str = Field(default="", description="why that one")
 
 
 class ConvertResult(Strict):

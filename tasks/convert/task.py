@@ -13,6 +13,7 @@ def convert(
     calibration_table: ArtifactRef,
     quantization: QuantizationConfig,
     data: DataRef,
+    mode_reason: str = "",
 ) -> ConvertResult:
     """Make the INT8 network from the FP32 network and its scales."""
     from schemas.calibrate import CalibrationTable
@@ -23,8 +24,9 @@ def convert(
 
     store = current_store()
     table = store.load(calibration_table, CalibrationTable)
+    reason = mode_reason or f"quantization.mode is {quantization.mode}"
     example = example_of(data.input_shape)
-    state, summary = quantize(load_float32(model, store), quantization, table, example)
+    state, summary = quantize(load_float32(model, store), quantization, table, example, reason)
     return ConvertResult(
         state=store.put_bytes("int8-state", state, ".pt"),
         summary=store.put_model("modules", summary),

@@ -2,6 +2,7 @@
 
 from schemas.report import EngineReport, RunReport
 from tasks.report.findings import render_findings
+from tasks.report.modules import render_modules
 from tasks.report.tables import table
 
 
@@ -10,7 +11,7 @@ def render(report: RunReport) -> str:
     verdict = "passed" if report.passed else "FAILED"
     parts = [f"# {report.job.name}: {verdict}", _gates(report), _accuracy(report)]
     parts += [_latency(report), _engines(report), *render_findings(report.findings)]
-    parts += [_surgery(report)]
+    parts += [render_modules(report.quantized), _surgery(report)]
     parts += [_published(report), _origins(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,0 +1,113 @@
+"""``enginesmith explain``: what becomes of each module of a network, and why."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.options import Json, Overrides
+
+if TYPE_CHECKING:
+    from schemas.convert import ConvertSummary
+
+
+def explain(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="JOB|RUN", help="a job file, or the folder or report.json of a run of one"
+        ),
+    ],
+    overrides: Overrides = [],  # noqa: B006
+    only_float: Annotated[
+        bool, typer.Option("--float", help="only what stays in float, and why")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show which modules a job quantizes, how, and why the others stay in float.
+
+    Of a job nothing is calibrated and nothing stored; of a run the scales are shown as well.
+
+    Examples:
+
+        enginesmith explain jobs/efficientnet-lite0.yaml --set quantization.last_layer=float
+
+        enginesmith explain artifacts/runs/quickstart --float
+    """
+    is_job = source.suffix in (".yaml", ".yml")
+    summary = _of_job(source, overrides) if is_job else _of_run(source)
+    if only_float:
+        left = tuple(row for row in summary.modules if not row.quantized)
+        summary = summary.model_copy(update={"modules": left})
+    if as_json:
+        typer.echo(summary.model_dump_json(indent=2))
+    else:
+        _print(summary)
+
+
+def _of_job(file: Path, overrides: list[str]) -> "ConvertSummary":
+    from flows.jobfile import load_job
+    from tasks.models.factory import import_from
+
+    job = load_job(file, overrides)
+    import_from(file.parent)
+
+    from schemas.convert import ConvertSummary
+    from tasks.datasets.open import open_dataset
+    from tasks.models.admit import admit
+    from tasks.models.build import build_model
+    from tasks.models.choose import choose, example_of
+    from tasks.models.eager import NOTHING_SEEN
+    from tasks.models.quantizer import quantizer
+    from tasks.models.weights import load_weights
+
+    network = build_model(job.model.factory, job.model.kwargs)
+    if job.model.weights is not None:
+        load_weights(network, job.model.weights)
+    network.eval()
+    example = example_of(open_dataset(job.data, "train").input_shape)
+    admit(network, example)
+    choice = choose(network, job.quantization, example)
+    modules = quantizer(choice.mode).explain(network, job.quantization, NOTHING_SEEN, example)
+    return ConvertSummary(modules=modules, mode=choice.mode, reason=choice.reason)
+
+
+def _of_run(place: Path) -> "ConvertSummary":
+    from pydantic import ValidationError
+
+    from schemas.errors import InputError
+    from schemas.report import RunReport
+
+    file = place / "report.json" if place.is_dir() else place
+    try:
+        report = RunReport.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InputError(
+            f"{place}: neither a job file (.yaml) nor a run with a report.json: name one, such as "
+            "artifacts/runs/quickstart"
+        ) from error
+    if report.quantized is None:
+        raise InputError(f"{file} is of an earlier version, without modules: run the job again")
+    return report.quantized
+
+
+def _print(summary: "ConvertSummary") -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(
+        width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False
+    )
+    grid = Table("module", "is a", "became", "", "scale", "why", box=None, pad_edge=False)
+    for row in summary.modules:
+        precision = "int8" if row.quantized else "float"
+        scale = "" if row.scale is None else f"{row.scale:.4g}"
+        grid.add_row(row.name, row.kind, row.became, precision, scale, row.why)
+    console.print(grid)
+    integer = sum(row.quantized for row in summary.modules)
+    console.print(
+        f"{integer} of {len(summary.modules)} INT8, by {summary.mode}: {summary.reason}",
+        soft_wrap=True,
+    )
