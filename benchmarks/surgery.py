@@ -13,9 +13,10 @@ over rounds of ours to each with its 95 % interval, what the two loadings of one
 and whether OpenVINO runs the very same kernels for both: type, precision, layout, implementation.
 
 Weights are random: nothing here is about accuracy. Exit status 1 where a bound does not hold:
-at most Model Optimizer's kernels, no float convolution, no conv edge of a residual Add cut; for
-ResNet-18 also OpenVINO latency at most 1.00 of NNCF's (the whole interval above it breaks that) and
-a speed-up over float of 3.4. Run it on a machine that does nothing else.
+at most Model Optimizer's kernels (and one more where the classifier stays INT8, see the pass
+float_head), no float convolution, no conv edge of a residual Add cut; for ResNet-18 also OpenVINO
+latency at most 1.00 of NNCF's (an interval wholly above it breaks that) and a speed-up over float
+of 3.4. Run it on a machine that does nothing else.
 """
 
 import argparse
@@ -220,7 +221,9 @@ def complaints(row: dict[str, Any]) -> list[str]:
     where = f"{row['network']} at {row['size']}"
     ours, theirs, latency = row["ours-rtx"], row["modelopt"], row["latency"]
     found = []
-    if ours["kernels"] > theirs["kernels"]:
+    # ResNet-18's classifier is below the size from which they stay INT8.
+    spare = 0 if row["network"] == BOUND_IN_TIME else 1
+    if ours["kernels"] > theirs["kernels"] + spare:
         found.append(f"{where}: {ours['kernels']} kernels, Model Optimizer {theirs['kernels']}")
     if ours["float_convs"]:
         found.append(f"{where}: {ours['float_convs']} convolutions in float")
