@@ -10,7 +10,7 @@ integer-arithmetic-only inference" (arXiv:1712.05877), section 3; Bengio, Leonar
 (arXiv:1308.3432) for the straight-through gradient.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -78,15 +78,13 @@ def simulate_rounding(
         )
     observers = {name: activation_observer(selection.observer(name), config)() for name in layers}
 
-    def watch(name: str) -> None:
-        observer = observers[name]
-        handles.append(
-            layers[name].register_forward_pre_hook(lambda _, inputs: observer(inputs[0]) and None)
-        )
+    def watching(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def watch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            observers[name](inputs[0])
 
-    handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name in layers:
-        watch(name)
+        return watch
+
+    handles = [module.register_forward_pre_hook(watching(name)) for name, module in layers.items()]
     model.eval()
     for batch in batches:
         model(batch)
