@@ -124,12 +124,18 @@ def _scale(module: Any) -> float | None:
 
 def _traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
     try:
-        return trace(model, example)[0]
+        graph, _ = trace(model, example)
     except UntraceableError as error:
         raise InputError(
             f"model {type(model).__name__}: {error}; FX graph mode needs a traceable network: "
             "set quantization.mode to pt2e"
         ) from error
+    for node in graph.graph.nodes:
+        if node.target == "view":
+            # Integer convolutions lay their output out by channels last, which view refuses.
+            node.target = "reshape"
+    graph.recompile()
+    return graph
 
 
 def _order(graph: fx.GraphModule) -> list[str]:

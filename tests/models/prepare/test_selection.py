@@ -1,0 +1,156 @@
+"""Which modules a job quantizes: patterns, types, first and last layer, observers."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tasks.models.prepare.quantizable
+from schemas.convert import QuantizationConfig, QuantizedModule
+from schemas.errors import InputError
+from tasks.models.choose import choose, example_of
+from tasks.models.eager import NOTHING_SEEN, EagerQuantizer
+from tasks.models.resnet import resnet20
+from tests.models.prepare.networks import SHAPE, Residual, warmed
+
+EXAMPLE = example_of(SHAPE)
+EAGER = EagerQuantizer()
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    return warmed(Residual())
+
+
+def config(**fields: Any) -> QuantizationConfig:
+    return QuantizationConfig(mode="eager", observer="minmax", **fields)
+
+
+def explained(network: nn.Module, **fields: Any) -> dict[str, QuantizedModule]:
+    rows = EAGER.explain(network, config(**fields), NOTHING_SEEN, EXAMPLE)
+    return {row.name: row for row in rows}
+
+
+def int8_of(network: nn.Module, **fields: Any) -> set[str]:
+    rows = explained(network, **fields).values()
+    return {row.name for row in rows if row.quantized and row.kind in ("Conv2d", "Linear")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, {"conv1", "conv2", "conv10", "fc"}),
+        ({"exclude": ["conv1"]}, {"conv2", "conv10", "fc"}),
+        ({"exclude": ["conv*"]}, {"fc"}),
+        ({"include": ["conv1*"]}, {"conv1", "conv10"}),
+        ({"include": ["conv1*"], "exclude": ["conv1"]}, {"conv10"}),
+        ({"exclude_types": ["Linear"]}, {"conv1", "conv2", "conv10"}),
+        ({"include_types": ["Linear"]}, {"fc"}),
+        ({"first_layer": "float"}, {"conv2", "conv10", "fc"}),
+        ({"last_layer": "float"}, {"conv1", "conv2", "conv10"}),
+    ],
+)
+def test_exactly_what_is_asked_for_is_int8(
+    network: nn.Module, fields: dict[str, Any], expected: set[str]
+) -> None:
+    assert int8_of(network, **fields) == expected
+
+
+def test_the_table_says_by_which_choice_a_module_is_float(network: nn.Module) -> None:
+    assert explained(network, exclude=["conv1"])["conv1"].why.endswith("quantization.exclude conv1")
+    assert "last layer" in explained(network, last_layer="float")["fc"].why
+
+
+def test_an_excluded_module_computes_what_it_computed(network: nn.Module) -> None:
+    whole = EAGER.convert_with_table(network, config(exclude=["conv1"]), NOTHING_SEEN, EXAMPLE)
+    conv = whole.get_submodule("conv1")
+    assert type(conv) is nn.Conv2d
+    assert torch.equal(conv.weight, network.get_submodule("conv1").weight)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"exclude": ["conv3"]}, r"exclude: no module is called 'conv3'; nearest: conv\d+"),
+        ({"include": ["layer9.*"]}, "include: no module is called 'layer9"),
+        ({"observers": {"fcc": "minmax"}}, "observers: no module is called 'fcc'; nearest: fc"),
+        ({"exclude_types": ["Conv2D"]}, "no module is a 'Conv2D'; nearest: Conv2d"),
+    ],
+)
+def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest(
+    network: nn.Module, fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        EAGER.prepare(network, config(**fields), EXAMPLE)
+
+
+def test_a_module_can_have_an_observer_of_its_own(network: nn.Module) -> None:
+    from torch.ao.quantization import HistogramObserver, MinMaxObserver
+
+    prepared = EAGER.prepare(network, config(observers={"conv2": "histogram"}), EXAMPLE)
+    name = "activation_post_process"
+    assert type(prepared.get_submodule(f"conv2.{name}")) is HistogramObserver
+    assert type(prepared.get_submodule(f"conv10.{name}")) is MinMaxObserver
+
+
+def test_choices_are_tried_on_one_trace(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EAGER.prepare(network, config(), EXAMPLE)
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr(tasks.models.prepare.quantizable, "rewritten", never)
+    assert int8_of(network, exclude=["conv2"]) == {"conv1", "conv10", "fc"}
+
+
+def test_weights_that_change_between_choices_count() -> None:
+    network = warmed(Residual())
+    EAGER.prepare(network, config(), EXAMPLE)
+    with torch.no_grad():
+        network.get_submodule("fc").weight.zero_()  # type: ignore[operator, union-attr]
+        prepared = EAGER.prepare(network, config(exclude=["conv1"]), EXAMPLE)
+        images = torch.randn(4, *SHAPE)
+        torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+def test_excluding_in_a_network_with_stubs_moves_the_stubs() -> None:
+    network = resnet20(in_channels=3).eval()
+    assert "stages.0.0.conv1" not in int8_of(network, exclude=["stages.0.0"])
+    assert "stages.0.1.conv1" in int8_of(network, exclude=["stages.0.0"])
+    images = torch.randn(2, *SHAPE)
+    int8 = EAGER.convert_with_table(network, config(exclude=["stages.0.0"]), NOTHING_SEEN, EXAMPLE)
+    assert int8(images).shape == (2, 10)
+
+
+class Upsampling(nn.Module):
+    """Eager mode has no transposed convolution with a scale per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+        self.up = nn.ConvTranspose2d(8, 8, 2, stride=2)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.up(self.conv(x)).amax((2, 3)))
+
+
+def test_auto_takes_eager_where_it_does_and_says_so(network: nn.Module) -> None:
+    choice = choose(network, QuantizationConfig(), EXAMPLE)
+    assert choice.mode == "eager"
+    assert "traces, quantizes and exports" in choice.reason
+    assert choice == choose(warmed(Residual()), QuantizationConfig(), EXAMPLE)
+
+
+def test_auto_takes_pt2e_where_eager_leaves_weights_in_float() -> None:
+    choice = choose(Upsampling().eval(), QuantizationConfig(), EXAMPLE)
+    assert choice.mode == "pt2e"
+    assert "would leave up in float" in choice.reason
+
+
+def test_auto_stays_with_eager_where_the_job_itself_leaves_them_in_float() -> None:
+    choice = choose(Upsampling().eval(), QuantizationConfig(exclude=("up",)), EXAMPLE)
+    assert choice.mode == "eager"
