@@ -13,10 +13,9 @@ through by none of the modes.
 
 import argparse
 import json
+import multiprocessing
 import os
 import queue
-import shlex
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,9 +25,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import zoo_worker
 from zoo_networks import Entry, entries
 
-WORKER = Path(__file__).parent / "zoo_worker.py"
+# One server imports everything once; each network is a fork of it. It looks at the environment for
+# modules, and not at this process's sys.path.
+os.environ["PYTHONPATH"] = os.pathsep.join([*sys.path[:2], os.environ.get("PYTHONPATH", "")])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["zoo_worker"])
 MODES = ("eager", "pt2e")
 Row = dict[str, Any]
 
@@ -45,7 +49,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(".benchmarks/zoo.jsonl"))
     parser.add_argument("--again", action="store_true", help="run what failed once more")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table")
-    parser.add_argument("--through", default="", help="a command to run each process with")
+    parser.add_argument("--minutes", type=float, help="start no network after that time")
     arguments = parser.parse_args()
     known = entries(int(arguments.most_parameters))
     chosen = [e for e in known if arguments.models is None or e.name in arguments.models]
@@ -79,13 +83,15 @@ def run_all(chosen: list[Entry], arguments: argparse.Namespace) -> None:
                 waiting.put((entry, mode))
     lock = threading.Lock()
 
+    deadline = time.monotonic() + 60 * (arguments.minutes or 1e6)
+
     def work() -> None:
-        while True:
+        while time.monotonic() < deadline:
             try:
                 entry, mode = waiting.get_nowait()
             except queue.Empty:
                 return
-            row = run_one(entry, mode, arguments.timeout, shlex.split(arguments.through))
+            row = run_one(entry, mode, arguments.timeout)
             with lock, arguments.results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(
@@ -101,10 +107,9 @@ def run_all(chosen: list[Entry], arguments: argparse.Namespace) -> None:
         thread.join()
 
 
-def run_one(entry: Entry, mode: str, timeout_s: float, through: list[str]) -> Row:
+def run_one(entry: Entry, mode: str, timeout_s: float) -> Row:
     """One network in one mode; ``stage`` is the one it failed at, or "done"."""
     start = time.perf_counter()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     row: Row = {
         "network": entry.name,
         "mode": mode,
@@ -113,46 +118,35 @@ def run_one(entry: Entry, mode: str, timeout_s: float, through: list[str]) -> Ro
         "stage": "start",
         "seconds": {},
     }
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, WORKER, entry.name, str(entry.size), mode, folder]
-        with (Path(folder) / "errors").open("w+") as errors:
-            process = subprocess.Popen(
-                [*through, *map(str, command)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env=environment,
-            )
-            timer = threading.Timer(timeout_s, process.kill)
-            timer.start()
-            assert process.stdout is not None
-            for line in process.stdout:
-                _take(row, line)
-            status = process.wait()
-            timed_out = not timer.is_alive()
-            timer.cancel()
-            errors.seek(0)
-            said = [line.strip() for line in errors.read().splitlines() if line.strip()]
-    if row["stage"] != "done":
-        row["why"] = _reason(status, timed_out, timeout_s, said)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        arguments = (entry.name, entry.size, mode, folder)
+        process = PROCESSES.Process(target=zoo_worker.run, args=arguments)
+        process.start()
+        process.join(timeout_s)
+        timed_out = process.is_alive()
+        if timed_out:
+            process.kill()
+            process.join()
+        for line in _lines(folder / "found"):
+            found = json.loads(line)
+            row["seconds"].update(found.pop("seconds", {}))
+            row.update(found)
+        if row["stage"] != "done":
+            said = _lines(folder / "errors")
+            row["why"] = _reason(process.exitcode, timed_out, timeout_s, said)
     row["wall_s"] = round(time.perf_counter() - start, 1)
     return row
 
 
-def _take(row: Row, line: str) -> None:
-    try:
-        found = json.loads(line)
-    except json.JSONDecodeError:
-        return
-    if isinstance(found, dict):
-        row["seconds"].update(found.pop("seconds", {}))
-        row.update(found)
+def _lines(file: Path) -> list[str]:
+    return [x for x in file.read_text().splitlines() if x.strip()] if file.is_file() else []
 
 
-def _reason(status: int, timed_out: bool, timeout_s: float, said: list[str]) -> str:
+def _reason(status: int | None, timed_out: bool, timeout_s: float, said: list[str]) -> str:
     if timed_out:
         return f"not finished after {timeout_s:.0f} s"
-    if status < 0:
+    if status is not None and status < 0:
         return f"killed by signal {-status}"
     raised = [line for line in said if line.split(":")[0].rpartition(".")[2].endswith("Error")]
     return (raised or said or ["no reason given"])[-1][:300]
@@ -164,8 +158,8 @@ def _done(rows: dict[tuple[str, str], Row], entry: Entry, mode: str) -> bool:
 
 def print_tables(chosen: list[Entry], rows: dict[tuple[str, str], Row], modes: list[str]) -> None:
     """What went through, and why the rest did not."""
-    heads = ("network", "M parameters", "size", "mode", "reached", "convs and products INT8")
-    heads += ("of these in the plan", "kernels", "steps off torch", "INT8 to FP32, dB", "s")
+    heads = ["network", "M parameters", "size", "mode", "reached", "convs and products INT8"]
+    heads += ["of these in the plan", "kernels", "steps off torch", "INT8 to FP32, dB", "s"]
     print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
     failures = []
     for entry in chosen:
@@ -199,8 +193,9 @@ def _line(entry: Entry, mode: str, reached: str, row: Row | None = None) -> str:
     steps = f"{row['parity_steps']:.1f}" if "parity_steps" in row else ""
     took = f"{row['wall_s']:.0f}" if row else ""
     size = f"{entry.parameters / 1e6:.1f}"
-    cells = (entry.name, size, entry.size, mode, reached, *shares, row.get("kernels", ""), steps)
-    return "| " + " | ".join(map(str, (*cells, row.get("sqnr_db", ""), took))) + " |"
+    figures = (*shares, row.get("kernels", ""), steps, row.get("sqnr_db", ""), took)
+    cells = (entry.name, size, entry.size, mode, reached, *figures)
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 if __name__ == "__main__":

@@ -2,32 +2,36 @@
 
     python benchmarks/zoo_worker.py NAME SIZE MODE FOLDER
 
-Prints one JSON object a line: each stage as it is reached, and what was found at it.
+Writes JSON lines to FOLDER/found: each stage as it is reached, and what was found there.
 """
 
 import json
 import logging
+import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 import onnx
+import onnxscript  # noqa: F401  The exporter needs it; here it is imported once for all networks.
 import torch
 from zoo_networks import make
 
+from schemas.base import Target
 from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig, QuantizedMode
 from schemas.engine import LayerTable, OpenVinoConfig, TensorRtRtxConfig
 from schemas.surgery import SurgeryConfig
 from tasks.engine.build import build_engine
 from tasks.models.exporter import write_onnx
+from tasks.models.pt2e import quantizer as _  # noqa: F401  The same.
 from tasks.models.quantizer import quantizer
 from tasks.runtimes.registry import runtime
 from tasks.surgery.lint import lint
@@ -36,87 +40,95 @@ from tasks.surgery.repair import repair
 
 CALIBRATION_IMAGES = 8
 PARITY_IMAGES = 4
+TARGETS: tuple[Target, ...] = ("tensorrt_rtx", "openvino")
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def main(name: str, size: int, mode: QuantizedMode, folder: Path) -> None:
+def run(name: str, size: int, mode: QuantizedMode, folder: Path) -> None:
+    """What ``main`` of ``zoo.py`` starts: errors go to FOLDER/errors."""
+    with (folder / "errors").open("w") as errors:
+        os.dup2(errors.fileno(), 2)
+        os.dup2(errors.fileno(), 1)
+    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
+    with (folder / "found").open("w") as file:
+        go(name, size, mode, folder, Diary(file))
+
+
+def go(name: str, size: int, mode: QuantizedMode, folder: Path, diary: "Diary") -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CALIBRATION_IMAGES, 3, size, size, generator=generator)
+    some = images[:PARITY_IMAGES]
     model = make(name, size, images)
     example = torch.zeros(2, 3, size, size)
     # The extremes as they are: with random weights there is nothing to choose wisely.
     config = QuantizationConfig(mode=mode, observer="minmax")
     ways = quantizer(mode)
 
-    with stage("prepare"):
+    with diary.stage("prepare"):
         prepared = ways.prepare(model, config, example)
-    with stage("calibrate"), torch.inference_mode():
+    with diary.stage("calibrate"), torch.inference_mode():
         prepared(images)
-        table = CalibrationTable(
-            images=len(images), images_sha256="", tensors=ways.read_ranges(prepared)
-        )
+        ranges = ways.read_ranges(prepared)
         del prepared
-    with stage("convert"), torch.inference_mode():
-        float_logits = model(images[:PARITY_IMAGES]).numpy()
-    with stage("convert"):
+    table = CalibrationTable(images=len(images), images_sha256="", tensors=ranges)
+    with diary.stage("convert"):
         int8 = ways.convert_with_table(model, config, table, example)
         with torch.inference_mode():
-            logits = int8(images[:PARITY_IMAGES]).numpy()
-        report(sqnr_db=_sqnr_db(float_logits, logits))
+            logits = int8(some).numpy()
+            diary.note(sqnr_db=_sqnr_db(model(some).numpy(), logits))
     raw_file = folder / "raw.onnx"
-    with stage("export"):
+    with diary.stage("export"):
         write_onnx(int8, example, raw_file, ways.exporter, opset=17, dynamic_batch=True)
         del int8
     raw = onnx.load(raw_file)
-    report(**_integer_products(raw))
-    files = {}
-    some = images[:PARITY_IMAGES].numpy()
-    with stage("surgery"):
-        for target in ("tensorrt_rtx", "openvino"):
+    diary.note(**_integer_products(raw))
+    files = {target: folder / f"{target}.onnx" for target in TARGETS}
+    with diary.stage("surgery"):
+        for target, file in files.items():
             repaired, records = repair(raw, target)
-            files[target] = folder / f"{target}.onnx"
-            files[target].write_bytes(repaired.SerializeToString())
+            file.write_bytes(repaired.SerializeToString())
             if target == "tensorrt_rtx":
-                proof = prove(raw, repaired, some, logits, target, SurgeryConfig(), records)
-                broken = [gate for gate in proof.gates if not gate.passed]
-                report(
+                proof = prove(raw, repaired, some.numpy(), logits, target, SurgeryConfig(), records)
+                diary.note(
                     parity_steps=proof.parity[-1].max_difference_steps,
                     parity_top1=proof.parity[-1].top1_agreement,
-                    broken_gates=[f"{gate.name}: {gate.detail}" for gate in broken],
+                    broken=[f"{x.name}: {x.detail}" for x in proof.gates if not x.passed],
                 )
-    with stage("lint"):
+    with diary.stage("lint"):
         found = lint(onnx.load(files["tensorrt_rtx"]), "tensorrt_rtx").findings
-        report(lint=sorted({f"{finding.code} {finding.severity}" for finding in found}))
-    with stage("tensorrt_rtx"):
-        _, layers = build_engine(
-            files["tensorrt_rtx"],
-            "tensorrt_rtx",
-            "int8",
-            TensorRtRtxConfig(compute_capability="8.6"),
-            folder / "rtx.plan",
-        )
-        report(kernels=layers.kernels, **_integer_layers(layers))
-    with stage("openvino"):
+        diary.note(lint=sorted({f"{finding.code} {finding.severity}" for finding in found}))
+    with diary.stage("tensorrt_rtx"):
+        options = TensorRtRtxConfig(compute_capability="8.6")
+        plan = folder / "rtx.plan"
+        _, layers = build_engine(files["tensorrt_rtx"], "tensorrt_rtx", "int8", options, plan)
+        diary.note(kernels=layers.kernels, **_integer_layers(layers))
+    with diary.stage("openvino"):
         plan = folder / "openvino.plan"
         build_engine(files["openvino"], "openvino", "int8", OpenVinoConfig(), plan)
-        answers = runtime("openvino").open(plan, threads=1).infer(some)
-        report(openvino_sqnr_db=_sqnr_db(logits, answers))
-    report(stage="done")
+        answers = runtime("openvino").open(plan, threads=1).infer(some.numpy())
+        diary.note(openvino_sqnr_db=_sqnr_db(logits, answers))
+    diary.note(stage="done")
 
 
-def report(**found: Any) -> None:
-    print(json.dumps(found), flush=True)
+class Diary:
+    """What is known so far, written down at once, since the process may not live to say it."""
 
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
 
-@contextmanager
-def stage(name: str) -> Iterator[None]:
-    """Says that a stage begins, and how long it took."""
-    report(stage=name)
-    start = time.perf_counter()
-    yield
-    report(seconds={name: round(time.perf_counter() - start, 2)})
+    def note(self, **found: Any) -> None:
+        self._file.write(json.dumps(found) + "\n")
+        self._file.flush()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Says that a stage begins, and how long it took."""
+        self.note(stage=name)
+        start = time.perf_counter()
+        yield
+        self.note(seconds={name: round(time.perf_counter() - start, 2)})
 
 
 def _sqnr_db(meant: "np.ndarray[Any, Any]", got: "np.ndarray[Any, Any]") -> float:
@@ -155,4 +167,4 @@ def _integer_layers(layers: LayerTable) -> dict[str, int]:
 
 if __name__ == "__main__":
     name, size, mode, folder = sys.argv[1:]
-    main(name, int(size), mode, Path(folder))  # type: ignore[arg-type]
+    run(name, int(size), mode, Path(folder))

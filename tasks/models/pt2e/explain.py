@@ -71,6 +71,8 @@ def explain_graph(
             quantized = placement.quantized(layer)
             became = f"part of {label(layer)}"
             why = "folded into the weights and bias ahead of it"
+        elif step.node not in nodes:
+            quantized, became, why = False, "float mul and add", _FLOAT[step.operation]
         else:
             quantized, became, why = _fate(nodes[step.node], step.operation, placement, scales)
         rows.append(

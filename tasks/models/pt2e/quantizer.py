@@ -51,7 +51,7 @@ class Pt2eQuantizer:
         assert isinstance(prepared, ExportedNetwork)
         ranges: dict[str, TensorRange] = {}
         for target, name in prepared.observer_names.items():
-            observer = prepared.exported.get_submodule(target)
+            observer = prepared.captured_graph.get_submodule(target)
             assert isinstance(observer, ActivationObserver)
             minimum, maximum = (_number(observer.inner, end) for end in ("min_val", "max_val"))
             if name in ranges or minimum > maximum:
@@ -76,14 +76,14 @@ class Pt2eQuantizer:
     def int8_state(self, int8: nn.Module) -> dict[str, Any]:
         """The scales of the activations, by observer name, and every tensor of the graph."""
         assert isinstance(int8, ExportedNetwork)
-        return {"scales": int8.scales, "graph": int8.exported.state_dict()}
+        return {"scales": int8.scales, "graph": int8.captured_graph.state_dict()}
 
     def load_int8(
         self, model: nn.Module, config: QuantizationConfig, state: dict[str, Any], example: Tensor
     ) -> nn.Module:
         """See ``Quantizer``."""
         int8 = self._convert(model, config, state["scales"], example)
-        int8.exported.load_state_dict(state["graph"])
+        int8.captured_graph.load_state_dict(state["graph"])
         return int8
 
     def explain(
@@ -111,7 +111,7 @@ class Pt2eQuantizer:
         prepared = self.prepare(model, config, example)
         assert isinstance(prepared, ExportedNetwork)
         used = {name: scales.get(name, DEFAULT_SCALE) for name in prepared.observer_names.values()}
-        graph = prepared.exported
+        graph = prepared.captured_graph
         for target, name in prepared.observer_names.items():
             graph.add_submodule(target, fixed_observer(used[name]))
         _observe_weights(graph)
@@ -130,7 +130,7 @@ def convert_observed(prepared: nn.Module) -> nn.Module:
     """The INT8 network of a calibrated one, without a table in between."""
     assert isinstance(prepared, ExportedNetwork)
     with quiet():
-        return ExportedNetwork(convert_pt2e(prepared.exported))
+        return ExportedNetwork(convert_pt2e(prepared.captured_graph))
 
 
 def _name_observers(graph: GraphModule) -> tuple[dict[str, str], dict[str, str]]:
