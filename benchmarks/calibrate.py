@@ -1,0 +1,111 @@
+"""Memory and time of calibrating and converting a network, each in a process of its own.
+
+    python benchmarks/calibrate.py                     # ResNet-50 at 224x224
+    python benchmarks/calibrate.py --images 32 256     # peak memory for few and for many images
+
+Prints one JSON document. Images are noise, made batch by batch, as are the weights: neither changes
+what is computed. ``peak_gb`` is the process's largest resident memory, with Python and PyTorch
+themselves (``imports_gb``). ``convert_s`` is tracing, fusing and making the INT8 network,
+``export_s`` writing it as ONNX; reading weights and images is in neither.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+
+def peak_gb() -> float:
+    """The largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def measure(network: str, images: int, batch: int, size: int, observer: str) -> dict[str, Any]:
+    """One calibration and conversion in this process."""
+    import torch
+    from torch import Tensor
+    from torchvision import models
+
+    from schemas.convert import QuantizationConfig
+    from schemas.export import ExportConfig
+    from tasks.calibrate.observe import observe
+    from tasks.export.to_onnx import export_onnx
+    from tasks.models.choose import example_of
+    from tasks.models.quantizer import quantizer
+
+    imports = peak_gb()
+    torch.manual_seed(0)
+    model = models.get_model(network, weights=None).eval()
+    config = QuantizationConfig(mode="eager", observer=observer)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def batches() -> Iterator[Tensor]:
+        noise = torch.Generator().manual_seed(0)
+        for start in range(0, images, batch):
+            yield torch.randn(min(batch, images - start), 3, size, size, generator=noise)
+
+    started = time.perf_counter()
+    table = observe(model, batches(), config, images_sha256="", device=device)
+    calibrate_s = time.perf_counter() - started
+    calibrated = peak_gb()
+    example = example_of((3, size, size))
+    fresh = models.get_model(network, weights=None).eval()
+    fresh.load_state_dict(model.state_dict())
+    started = time.perf_counter()
+    int8 = quantizer("eager").convert_with_table(fresh, config, table, example)
+    convert_s = time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        export_onnx(int8, (3, size, size), ExportConfig(), Path(folder) / "int8.onnx")
+        export_s = time.perf_counter() - started
+    return {
+        "network": network,
+        "images": images,
+        "batch": batch,
+        "observer": observer,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "imports_gb": round(imports, 2),
+        "calibrate_peak_gb": round(calibrated, 2),
+        "peak_gb": round(peak_gb(), 2),
+        "calibrate_s": round(calibrate_s, 2),
+        "images_per_second": round(images / calibrate_s, 1),
+        "convert_s": round(convert_s, 2),
+        "export_s": round(export_s, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", default="resnet50", help="of torchvision.models")
+    parser.add_argument("--images", type=int, nargs="+", default=[32, 128])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224, help="pixels")
+    parser.add_argument("--observer", default="histogram")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.here:
+        found = measure(given.network, given.images[0], given.batch, given.size, given.observer)
+        print(json.dumps(found))
+        return
+    common = ["--network", given.network, "--batch", str(given.batch), "--size", str(given.size)]
+    results = []
+    for images in given.images:
+        command = [sys.executable, __file__, "--here", "--images", str(images), *common]
+        command += ["--observer", given.observer]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        results.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

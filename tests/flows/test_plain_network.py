@@ -1,0 +1,75 @@
+"""The whole build flow on a network that was not written for quantization."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from schemas.report import RunReport
+from tests.flows.conftest import REPOSITORY, Workshop, small_job
+
+
+class Plain(nn.Module):
+    """No stubs, a plain sum, functional ReLU, BatchNorm unfused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
+        self.fc = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(x + self.conv2(x))
+        return self.fc(x.mean((2, 3)))
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return Plain()
+
+
+@pytest.mark.parametrize("exclude", [[], ["conv2"]])
+def test_a_plain_network_goes_all_the_way(workshop: Workshop, exclude: list[str]) -> None:
+    job = small_job(
+        model={
+            "factory": f"{__name__}:network",
+            "kwargs": {},
+            "weights": None,
+            "pretrained": True,
+        },
+        quantization={"mode": "auto", "exclude": exclude},
+        accuracy={"max_drop_points": 100.0},
+        # Untrained, its answers lie close together.
+        surgery={"min_top1_agreement": 0.0},
+    )
+    result = workshop.run(job)
+    report = workshop.report(result)
+    assert report.quantized is not None
+    assert report.quantized.mode == "eager"
+    rows = {row.name: row for row in report.quantized.modules}
+    assert rows["conv1"].quantized
+    assert rows["conv2"].quantized is (not exclude)
+    assert len(report.engines[0].layers.integer_convolutions) == (1 if exclude else 2)
+    folder = workshop.root / "runs" / "small"
+    assert "## Modules:" in (folder / "report.md").read_text()
+    if not exclude:
+        assert_explained(folder, report)
+
+
+def assert_explained(folder: object, report: RunReport) -> None:
+    """``enginesmith explain RUN`` shows what the report holds."""
+    command = "from flows.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "explain", str(folder), "--json"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=True,
+    )
+    assert report.quantized is not None
+    assert json.loads(done.stdout) == report.quantized.model_dump(mode="json")
