@@ -1,0 +1,58 @@
+"""Timing a session for long leaves nothing behind, and takes nothing anew."""
+
+import gc
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.profiling import ProfileConfig
+from tasks.profiling.alternate import alternate
+from tasks.runtimes.onnxruntime import OnnxRuntimeSession
+from tasks.runtimes.openvino import OpenVinoSession
+from tasks.runtimes.protocol import Session
+
+BATCH = np.zeros((1, 3, 8, 8), np.float32)
+CALLS = 10_000
+
+
+@pytest.fixture(params=["openvino", "onnxruntime"])
+def session(request: pytest.FixtureRequest, graphs: Path) -> Session:
+    if request.param == "openvino":
+        return OpenVinoSession(graphs / "openvino.plan", threads=1)
+    return OnnxRuntimeSession(graphs / "float.onnx", optimize=True, threads=1)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_ten_thousand_calls_keep_no_memory(session: Session) -> None:
+    session.time(BATCH, 2000)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        resident, before = resident_bytes(), tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        times = session.time(BATCH, CALLS)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The times themselves stay; stamps, their differences and quotients are there for a moment.
+    assert after - before <= times.nbytes + 16_384
+    assert peak - before <= 4 * times.nbytes + 65_536
+    assert resident_bytes() - resident < 2 << 20
+
+
+def test_rounds_do_not_pile_up(session: Session) -> None:
+    config = ProfileConfig(rounds=3, calls=100, warmup_calls=0)
+    alternate({"x": session}, BATCH, config, "test")
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        alternate({"x": session}, BATCH, config.model_copy(update={"rounds": 100}), "test")
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 65_536
+    finally:
+        tracemalloc.stop()
