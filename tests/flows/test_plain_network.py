@@ -15,12 +15,12 @@ from tests.flows.conftest import REPOSITORY, Workshop, small_job
 class Plain(nn.Module):
     """No stubs, a plain sum, functional ReLU, BatchNorm unfused."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 8, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(8)
         self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
-        self.fc = nn.Linear(8, 10)
+        self.fc = nn.Linear(8, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.bn1(self.conv1(x)))
@@ -28,9 +28,9 @@ class Plain(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-def network() -> nn.Module:
+def network(num_classes: int, in_channels: int) -> nn.Module:
     torch.manual_seed(0)
-    return Plain()
+    return Plain(num_classes, in_channels)
 
 
 @pytest.mark.parametrize("exclude", [[], ["conv2"]])
@@ -38,7 +38,6 @@ def test_a_plain_network_goes_all_the_way(workshop: Workshop, exclude: list[str]
     job = small_job(
         model={
             "factory": f"{__name__}:network",
-            "kwargs": {},
             "weights": None,
             "pretrained": True,
         },
