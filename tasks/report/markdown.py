@@ -2,6 +2,7 @@
 
 from schemas.report import EngineReport, RunReport
 from tasks.report.findings import render_findings
+from tasks.report.latency import render_latency
 from tasks.report.modules import render_modules
 from tasks.report.tables import table
 
@@ -10,7 +11,7 @@ def render(report: RunReport) -> str:
     """The page: verdict and gates first, then accuracy, latency, engines, surgery and origins."""
     verdict = "passed" if report.passed else "FAILED"
     parts = [f"# {report.job.name}: {verdict}", _gates(report), _accuracy(report)]
-    parts += [_latency(report), _engines(report), *render_findings(report.findings)]
+    parts += [render_latency(report), _engines(report), *render_findings(report.findings)]
     parts += [render_modules(report.quantized), _surgery(report)]
     parts += [_published(report), _origins(report)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -39,32 +40,6 @@ def _accuracy(report: RunReport) -> str:
     header_of_flips = ("flips against FP32", "logit RMSE")
     images = report.accuracies[0].images
     return f"## Accuracy, {images:,} test images\n\n" + table((*header, *header_of_flips), rows)
-
-
-def _latency(report: RunReport) -> str:
-    if not report.latencies:
-        return "## Latency\n\nNot measured: no engine of this job runs on this machine."
-    latencies = [x for part in report.latencies for x in part.latencies]
-    rows = [
-        (
-            x.name,
-            x.threads or "all",
-            *(f"{ms:.3f}" for ms in (x.min_ms, x.median_ms, x.p90_ms, x.p99_ms)),
-            f"{x.images_per_second:,.0f}",
-        )
-        for x in latencies
-    ]
-    ratios = [
-        f"- {x.engine}, {x.threads or 'all'} threads: INT8 **{x.ratio:.2f} times** as fast as FP32 "
-        f"(95 % interval {x.ratio_low:.2f} to {x.ratio_high:.2f})"
-        for part in report.latencies
-        for x in part.speedups
-    ]
-    header = ("engine", "threads", "min ms", "median ms", "p90 ms", "p99 ms", "images/s")
-    return (
-        f"## Latency, batch {latencies[0].batch_size}\n\n{report.latencies[0].machine}; "
-        f"alternating blocks in one process.\n\n{table(header, rows)}\n\n" + "\n".join(ratios)
-    )
 
 
 def _engines(report: RunReport) -> str:

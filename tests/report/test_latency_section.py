@@ -1,0 +1,52 @@
+"""The report says what was compared with what, and what was left out."""
+
+from types import SimpleNamespace
+from typing import cast
+
+from schemas.profiling import Latency, LatencyReport, Ratio, Speedup
+from schemas.report import RunReport
+from tasks.report.latency import render_latency
+
+
+def latency(name: str, median_ms: float, batch_size: int = 1) -> Latency:
+    names = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms")
+    return Latency(
+        name=name,
+        precision="int8" if "int8" in name else "float32",
+        threads=1,
+        batch_size=batch_size,
+        image_size_px=(28, 28),
+        calls=10,
+        coefficient_of_variation=0.012,
+        images_per_second=batch_size * 1000 / median_ms,
+        **dict.fromkeys(names, median_ms),
+    )
+
+
+def ratio(over: str, value: float) -> Ratio:
+    return Ratio(
+        of="openvino int8", over=over, threads=1, batch_size=1, image_size_px=(28, 28),
+        ratio=value, ratio_low=value - 0.1, ratio_high=value + 0.1,
+    )  # fmt: skip
+
+
+def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
+    pair = [latency("openvino int8", 1.0, 8), latency("openvino float32", 3.0, 8)]
+    measured = LatencyReport(
+        machine="a machine",
+        latencies=(*pair, latency("torch float32", 9.0)),
+        speedups=(
+            Speedup(engine="openvino", threads=1, ratio=3.0, ratio_low=2.9, ratio_high=3.1),
+        ),
+        ratios=(ratio("openvino float32", 3.0), ratio("torch float32", 9.0)),
+        sweep=tuple(pair),
+        notes=("baseline openvino_float16 is left out",),
+    )
+    page = render_latency(cast(RunReport, SimpleNamespace(latencies=(measured,))))
+    assert "INT8 **3.00 times** as fast as FP32 (95 % interval 2.90 to 3.10)" in page
+    assert "9.00 times as fast as torch float32 (8.90 to 9.10)" in page
+    # Once, not as a ratio over a baseline as well.
+    assert page.count("as fast as") == 2
+    assert "| 8 x 28x28 | 1.000 | 3.000 | 3.00 |" in page
+    assert "- note: baseline openvino_float16 is left out" in page
+    assert "1.2%" in page
