@@ -191,7 +191,7 @@ def _line(entry: Entry, mode: str, reached: str, row: Row | None = None) -> str:
         )
     ]
     steps = f"{row['parity_steps']:.1f}" if "parity_steps" in row else ""
-    took = f"{row['wall_s']:.0f}" if row else ""
+    took = f"{sum(row['seconds'].values()):.0f}" if row else ""
     size = f"{entry.parameters / 1e6:.1f}"
     figures = (*shares, row.get("kernels", ""), steps, row.get("sqnr_db", ""), took)
     cells = (entry.name, size, entry.size, mode, reached, *figures)
