@@ -1,0 +1,103 @@
+"""A job's profile: engines, baselines and sweep on the job's own network and images."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.jobfile import load_job
+from schemas.artifact import ArtifactRef
+from schemas.engine import EngineResult, OpenVinoConfig
+from schemas.errors import InputError
+from schemas.export import ExportConfig
+from schemas.model import ModelRef
+from schemas.profiling import Clocks, LatencyReport, ProfileConfig, ProfileSources
+from tasks.artifacts.store import Store
+from tasks.datasets.fashion_mnist import DEBIAN_FOLDER
+from tasks.engine.build import build_engine
+from tasks.export.to_onnx import export_onnx
+from tasks.models.float32 import load_float32
+from tasks.profiling.clocks import ClockWatch
+from tasks.profiling.job import profile_job
+
+JOB = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
+
+
+class Profiled:
+    """The quickstart's FP32 network as both engines: what is timed matters here, not how fast."""
+
+    def __init__(self, folder: Path) -> None:
+        if not DEBIAN_FOLDER.is_dir():
+            pytest.skip("dataset-fashion-mnist is not installed: make data")
+        job = load_job(JOB)
+        assert job.model.weights is not None
+        self.store = Store(folder / "artifacts")
+        model = ModelRef(
+            factory=job.model.factory,
+            kwargs=job.model.kwargs,
+            source_sha256="0" * 64,
+            weights=self.store.put_file("weights", job.model.weights),
+        )
+        graph_file, plan_file = folder / "float32.onnx", folder / "float32.plan"
+        export_onnx(load_float32(model, self.store), (1, 28, 28), ExportConfig(), graph_file)
+        manifest, layers = build_engine(
+            graph_file, "openvino", "float32", OpenVinoConfig(), plan_file
+        )
+        self.engine = EngineResult(
+            plan=self.store.put_file("plan", plan_file),
+            manifest=self.store.put_model("manifest", manifest),
+            layers=self.store.put_model("layers", layers),
+        )
+        graph: ArtifactRef = self.store.put_file("graph", graph_file)
+        self.sources = ProfileSources(model=model, float32_graph=graph, int8_graph=graph)
+        self.data = job.data
+
+    def profile(self, **changes: object) -> LatencyReport:
+        quick = {"rounds": 2, "calls": 3, "warmup_calls": 1, "threads": (1,)}
+        config = ProfileConfig.model_validate({**quick, **changes})
+        return profile_job(
+            self.store, "openvino", self.engine, self.engine, self.sources, self.data, config
+        )
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Profiled:
+    return Profiled(tmp_path_factory.mktemp("job"))
+
+
+def test_the_engine_is_held_against_what_the_user_would_run(profiled: Profiled) -> None:
+    report = profiled.profile(baselines=("torch", "torch_float16", "onnxruntime", "openvino"))
+    names = [row.name for row in report.latencies]
+    # OpenVINO's FP32 is there already.
+    assert names == ["openvino int8", "openvino float32", "torch float32", "onnxruntime float32"]
+    assert [(x.of, x.over) for x in report.ratios] == [(names[0], other) for other in names[1:]]
+    assert report.speedups[0].ratio == report.ratios[0].ratio
+    assert any("torch_float16 is left out: it is for a GPU" in note for note in report.notes)
+    assert report.clocks is not None
+
+
+def test_the_sweep_goes_over_batches_and_sizes(profiled: Profiled) -> None:
+    report = profiled.profile(
+        baselines=(), sweep={"batch_sizes": (1, 4), "image_sizes_px": (28, 36), "rounds": 1}
+    )
+    assert [(x.batch_size, x.image_size_px, x.precision) for x in report.sweep] == [
+        (batch, (size, size), precision)
+        for size in (28, 36)
+        for batch in (1, 4)
+        for precision in ("int8", "float32")
+    ]
+    assert {x.image_size_px for x in report.latencies} == {(28, 28)}
+
+
+def test_a_run_can_demand_steady_clocks(
+    profiled: Profiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Clocks(source="cpufreq", unit="MHz", low=2000, median=2500, high=3000, moved=True)
+    monkeypatch.setattr(ClockWatch, "report", lambda _self: moved)
+    assert "from 2000 to 3000 MHz" in profiled.profile(baselines=()).notes[0]
+    with pytest.raises(InputError, match="set the governor to performance"):
+        profiled.profile(baselines=(), steady_clocks="require")
+
+
+def test_a_duration_adds_rounds(profiled: Profiled) -> None:
+    short = profiled.profile(baselines=()).latencies[0].calls
+    assert profiled.profile(baselines=(), duration_s=1.0).latencies[0].calls > short
