@@ -5,6 +5,7 @@ conversion is a table of scales by observer name, so preparing must be determini
 network, config and example give observers of the same names at the same places.
 """
 
+import logging
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
@@ -75,6 +76,8 @@ class Quantizer(Protocol):
 def quantizer(mode: QuantizedMode) -> Quantizer:
     """The quantizer of a mode, its libraries imported only now."""
     if mode == "pt2e":
+        # torchao makes torch log a deprecation that its user can do nothing about.
+        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
         from tasks.models.pt2e.quantizer import Pt2eQuantizer
 
         return Pt2eQuantizer()
