@@ -34,9 +34,10 @@ def saturation(
     seen = dict.fromkeys(table.tensors, 0)
 
     def counting(name: str, entry: TensorRange) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        # Half a step beyond the last level still rounds to it.
-        low = (-entry.zero_point - 0.5) * entry.scale
-        high = (255 - entry.zero_point + 0.5) * entry.scale
+        # Half a step beyond the last level still rounds to it; a clamp's own bound, such as 6, may
+        # lie at that very end, where float32 rounds.
+        low = (-entry.zero_point - 0.5001) * entry.scale
+        high = (255 - entry.zero_point + 0.5001) * entry.scale
 
         def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0]

@@ -31,6 +31,7 @@ from schemas.calibrate import CalibrationTable, TensorRange
 from schemas.convert import Observer, QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.observers import activation_observer, weight_observer
+from tasks.models.prepare.clamped import Clamped, drop_relus
 from tasks.models.prepare.explain import explain
 from tasks.models.prepare.functional import FunctionalOp
 from tasks.models.prepare.quantizable import Quantizable, as_written, is_quantizable, quantizable
@@ -136,7 +137,9 @@ def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
 
 
 def _observer_of(prepared: nn.Module, module: str) -> str:
-    inner = "op." if isinstance(prepared.get_submodule(module), FunctionalOp) else ""
+    found = prepared.get_submodule(module)
+    inner = "op." if isinstance(found, FunctionalOp) else ""
+    inner = "inner." if isinstance(found, Clamped) else inner
     return f"{module}.{inner}{OBSERVER}"
 
 
@@ -168,6 +171,7 @@ def _converted(prepared: nn.Module, table: CalibrationTable) -> nn.Module:
         )
     with quiet():
         int8: nn.Module = convert(prepared, inplace=True)  # type: ignore[no-untyped-call]
+    drop_relus(int8)
     return int8
 
 

@@ -7,11 +7,16 @@ from torch.ao.nn.quantized import FloatFunctional
 
 from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizedModule
+from tasks.models.prepare.clamped import Clamped
 from tasks.models.prepare.functional import FunctionalOp
 from tasks.models.prepare.leaves import BetweenStubs
 from tasks.models.prepare.quantizable import Quantizable
 
-_OBSERVED = ("activation_post_process", "op.activation_post_process")
+_OBSERVED = (
+    "activation_post_process",
+    "op.activation_post_process",
+    "inner.activation_post_process",
+)
 
 
 def explain(
@@ -53,6 +58,8 @@ def _became(row: QuantizedModule, modules: Mapping[str, nn.Module]) -> str:
     module = modules.get(row.name)
     if isinstance(module, (FunctionalOp, FloatFunctional)):
         return "QFunctional" if row.quantized else row.kind
+    if isinstance(module, Clamped):
+        return f"{row.kind} and clamp"
     if isinstance(module, BetweenStubs):
         module = module.module
     return row.kind if module is None else type(module).__name__

@@ -8,6 +8,7 @@ from torch.ao.nn import intrinsic
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from tasks.models.prepare.clamped import Clamped
 from tasks.models.prepare.operations import kind_of
 from tasks.models.selection import Selection
 
@@ -48,19 +49,22 @@ def fuse(
 ) -> dict[str, tuple[Part, ...]]:
     """Fuse what can be, in place; the fused module has the first one's name.
 
-    A ReLU6 is fused like a ReLU and stays what it is while observers watch: a grid that follows
-    from values up to 6 ends at or below 6, so that the INT8 kernel's own saturation is the clamp.
+    A ReLU6 is fused like a ReLU and stays what it is while observers watch, so that the
+    convolution's grid is that of the clamped values; see ``Clamped``.
 
     Returns the parts of each fused module, itself first.
     """
     fused: dict[str, tuple[Part, ...]] = {}
+    erased: set[fx.Node] = set()
+    # A ReLU6 stays for itself where fake quantization, not a grid of its own, sees its input.
+    relus: tuple[type, ...] = (nn.ReLU,) if for_training else (nn.ReLU, nn.ReLU6)
     for node in list(graph.graph.nodes):
-        if node.op != "call_module" or not _wanted(graph, node, selection):
+        if node in erased or node.op != "call_module" or not _wanted(graph, node, selection):
             continue
         first = graph.get_submodule(node.target)
         kind = type(first)
         norm = _only_reader(graph, node, (_NORMS[kind],), selection)
-        relu = _only_reader(graph, norm or node, (nn.ReLU, nn.ReLU6), selection)
+        relu = _only_reader(graph, norm or node, relus, selection)
         if (
             for_training
             and relu is not None
@@ -82,6 +86,9 @@ def fuse(
         for gone in parts[1:]:
             gone.replace_all_uses_with(node)
             graph.graph.erase_node(gone)
+            erased.add(gone)
+            # By name: the fused module holds the same ReLU6, which counts as used.
+            graph.delete_submodule(str(gone.target))
     graph.delete_all_unused_submodules()
     graph.recompile()
     return fused
@@ -118,10 +125,10 @@ def _for_inference(modules: list[nn.Module]) -> nn.Module:
     if rest and isinstance(rest[0], _BatchNorm):
         fold: Any = fuse_linear_bn_eval if kind is nn.Linear else fuse_conv_bn_eval
         joined = fold(joined, rest.pop(0))
-    if rest:
-        relu = rest[0]
-        joined = _WITH_RELU[kind](joined, nn.ReLU())
-        joined[1] = relu
+    if rest and isinstance(rest[0], nn.ReLU6):
+        joined = Clamped(_WITH_RELU[kind](joined, nn.ReLU()))
+    elif rest:
+        joined = _WITH_RELU[kind](joined, rest[0])
     return joined.eval()  # type: ignore[no-any-return]
 
 

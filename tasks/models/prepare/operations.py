@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import fx, nn
 from torch.ao.nn import intrinsic
 
+from tasks.models.prepare.clamped import Clamped
 from tasks.models.prepare.functional import FunctionalOp
 
 Kind = Literal["int8", "follows", "moves", "float", "size"]
@@ -93,7 +94,7 @@ def name_of(node: fx.Node) -> str:
 
 
 def _kind_of_module(module: nn.Module) -> tuple[Kind, str]:
-    if isinstance(module, (FunctionalOp, *_FUSED)):
+    if isinstance(module, (FunctionalOp, Clamped, *_FUSED)):
         return "int8", ""
     if isinstance(module, WEIGHTED):
         return _kind_of_weighted(module)

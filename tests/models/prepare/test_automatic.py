@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -102,7 +103,9 @@ def test_a_table_through_json_keeps_every_scale(images: Tensor) -> None:
     assert CalibrationTable.model_validate_json(table.model_dump_json()) == table
 
 
-def test_relu6_is_the_saturation_of_its_convolution(images: Tensor) -> None:
+def test_relu6_is_a_clip_behind_its_convolution_on_one_grid(
+    images: Tensor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     class Hot(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -117,7 +120,7 @@ def test_relu6_is_the_saturation_of_its_convolution(images: Tensor) -> None:
     network.conv.weight.data *= 40
     table = observe(network, [images], CONFIG, images_sha256="")
     int8 = EAGER.convert_with_table(network, CONFIG, table, EXAMPLE)
-    entry = table.tensors["conv.activation_post_process"]
+    entry = table.tensors["conv.inner.activation_post_process"]
     assert entry.maximum == 6.0
     with torch.inference_mode():
         expected, found = network(images), int8(images)
@@ -125,6 +128,12 @@ def test_relu6_is_the_saturation_of_its_convolution(images: Tensor) -> None:
     assert found.max() <= 6
     # The input is rounded too, and the large weights magnify it; at the clamp nothing is left.
     assert ((found - 6).abs() <= entry.scale)[expected == 6].float().mean() > 0.95
+    # A compiler that widens the grid, as to uint8, still has the clamp.
+    file = tmp_path_factory.mktemp("clip") / "clip.onnx"
+    export_onnx(int8, SHAPE, ExportConfig(), file)
+    kinds = [node.op_type for node in onnx.load(file).graph.node]
+    assert kinds.count("Clip") == 1
+    assert "Relu" not in kinds
 
 
 def test_moved_values_keep_their_grid(images: Tensor) -> None:
