@@ -1,16 +1,18 @@
 """``enginesmith profile``: how fast a network or a plan is here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
 from flows.commands.options import Json
-from schemas.base import Target
 
 if TYPE_CHECKING:
     from schemas.profiling import Baseline, Latency, LatencyReport
 
+
+# Spelled out, as schemas.base would import pydantic for every --help.
+Engine = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
 
 _COLUMNS = ("contender", "threads", "batch", "size", "median ms", "p90", "p99", "CV", "images/s")
 
@@ -20,7 +22,7 @@ def profile(
         Path,
         typer.Argument(metavar="MODEL", help="an ONNX file, a plan, or a folder of plans"),
     ],
-    engine: Annotated[Target, typer.Option(help="what an ONNX file is compiled with")] = "openvino",
+    engine: Annotated[Engine, typer.Option(help="what an ONNX file is compiled with")] = "openvino",
     others: Annotated[
         list[str],
         typer.Option(
