@@ -34,7 +34,7 @@ def network() -> torch.nn.Module:
 class Crops:
     """Random crops, each labelled with what the FP32 network itself answers.
 
-    Top-1 on them is therefore agreement with FP32 and no accuracy on ImageNet. They are cut from the
+    Top-1 on them is therefore agreement with FP32 and no accuracy on ImageNet. They are cut from
     photographs in ``folder`` or, without one, from drawn scenes, which are no photographs. Of three
     crops the one is kept that the network is surest of: on the others any change flips the answer.
     ``mean`` and ``std`` must be those of the job, for the labels to be the network's answers.
