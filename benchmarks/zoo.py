@@ -30,7 +30,9 @@ from zoo_networks import Entry, entries
 
 # One server imports everything once; each network is a fork of it. It looks at the environment for
 # modules, and not at this process's sys.path.
-os.environ["PYTHONPATH"] = os.pathsep.join([*sys.path[:2], os.environ.get("PYTHONPATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+)
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["zoo_worker"])
 MODES = ("eager", "pt2e")
