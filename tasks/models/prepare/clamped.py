@@ -35,9 +35,4 @@ def drop_relus(int8: nn.Module) -> None:
             module.inner.__class__ = next(c for c in type(module.inner).__mro__ if c in _PLAIN)
 
 
-_PLAIN)
-            # The integer modules with ReLU differ from those without in what forward calls.
-            module.inner.__class__ = plain
-
-
 _PLAIN: tuple[type, ...] = (quantized.Linear, quantized.Conv1d, quantized.Conv2d, quantized.Conv3d)
