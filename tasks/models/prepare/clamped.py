@@ -27,12 +27,17 @@ class Clamped(nn.Module):
         return result
 
 
+_PLAIN: tuple[type, ...] = (
+    quantized.Linear,
+    quantized.Conv1d,
+    quantized.Conv2d,
+    quantized.Conv3d,
+)
+
+
 def drop_relus(int8: nn.Module) -> None:
     """Let the clamp alone cut off what is negative, in place: the two then export as one Clip."""
     for module in int8.modules():
         if isinstance(module, Clamped):
             # The integer modules with ReLU differ from those without in what forward calls.
             module.inner.__class__ = next(c for c in type(module.inner).__mro__ if c in _PLAIN)
-
-
-_PLAIN: tuple[type, ...] = (quantized.Linear, quantized.Conv1d, quantized.Conv2d, quantized.Conv3d)
