@@ -3,7 +3,7 @@
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
-from tasks.surgery.graph import Names, is_output, only_reader, producer
+from tasks.surgery.graph import Names, in_order, is_output, only_reader, producer
 from tasks.surgery.quantizers import Grid, grid_of, has_grid, is_dq, is_q, set_grid
 
 
@@ -24,7 +24,8 @@ class AlignConcat(Pass):
 
     def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
-        for node in graph.nodes:
+        # Against the flow: a Concat that another joins takes its grid before it hands it on.
+        for node in reversed(in_order(graph.nodes)):
             grid = _grid_behind(graph, node)
             if grid is None:
                 continue
