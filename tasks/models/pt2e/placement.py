@@ -72,8 +72,9 @@ def place(graph: GraphModule, selection: Selection) -> Placement:
     """The placement for a graph without BatchNorms behind convolutions."""
     placement = Placement()
     nodes = [node for node in graph.graph.nodes if node.op == "call_function"]
+    varying = _varying(graph)
     for node in nodes:
-        _place_product(placement, node, selection)
+        _place_product(placement, node, selection, varying)
     _place_skips(placement, nodes, selection)
     _place_concats(placement, nodes, selection)
     _place_averages(placement, nodes, selection)
@@ -106,7 +107,18 @@ def label(node: Node) -> str:
     return ".".join(filter(None, (module_of(node), node.name)))
 
 
-def _place_product(placement: Placement, node: Node, selection: Selection) -> None:
+def _varying(graph: GraphModule) -> set[Node]:
+    """What depends on the images; the rest is computed once, such as a table of position biases."""
+    found: set[Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
+def _place_product(
+    placement: Placement, node: Node, selection: Selection, varying: set[Node]
+) -> None:
     if not is_product(node):
         return
     reason = selection.why_float(module_of(node))
@@ -114,7 +126,7 @@ def _place_product(placement: Placement, node: Node, selection: Selection) -> No
         placement.why[node] = reason
         return
     factors = [a for a in node.args[:2] if isinstance(a, Node)]
-    if all(is_constant(factor) for factor in factors):
+    if varying.isdisjoint(factors):
         placement.why[node] = "a product of constants"
         return
     placement.inputs[node] = factors

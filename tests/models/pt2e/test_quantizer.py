@@ -267,3 +267,25 @@ def test_a_transposed_convolution_is_quantized_along_its_outputs(images: Tensor)
     scales = [v for k, v in int8.state_dict().items() if "scale" in k]
     assert sorted(len(x) for x in scales) == [4, 6]
     assert int8(images[:2]).shape == network(images[:2]).shape
+
+
+class Biased(nn.Module):
+    """A bias by position, from a small network on constants, as Swin V2 has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.linspace(0, 1, 6).reshape(3, 2))
+        self.bias = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(images.mean((2, 3))) + self.bias(self.places).flatten()  # type: ignore[no-any-return]
+
+
+def test_what_no_image_reaches_is_computed_in_float() -> None:
+    rows = Pt2eQuantizer().explain(
+        Biased().eval(), MINMAX, CalibrationTable(images=1, images_sha256="", tensors={}), EXAMPLE
+    )
+    linear = {row.name: row.became for row in rows if row.kind == "Linear"}
+    assert linear["head"] == "int8 linear"
+    assert linear["bias.2"] == "float linear"
