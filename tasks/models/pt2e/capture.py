@@ -43,7 +43,7 @@ def _trace(model: nn.Module, example: Tensor) -> GraphModule:
             program = program.run_decompositions(
                 {
                     aten.scaled_dot_product_attention.default: _attention,
-                    aten.einsum.default: aten.einsum.default.decompose,
+                    aten.einsum.default: _einsum,
                 }
             )
             graph: GraphModule = program.module()
@@ -83,6 +83,26 @@ def _attention(
     if attn_mask is not None:
         scores = scores + attn_mask
     return torch.matmul(torch.softmax(scores, -1), value)
+
+
+def _einsum(equation: str, operands: list[Tensor], *, path: list[int] | None = None) -> Any:
+    """A sum over one index of two tensors, as a matrix product; others stay as they are."""
+    inputs, _, output = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if path is not None or not output or len(terms) != 2 or "." in equation:
+        return NotImplemented
+    left, right = terms
+    batch = [x for x in output if x in left and x in right]
+    summed = [x for x in left if x in right and x not in output]
+    rows = [x for x in left if x in output and x not in right]
+    columns = [x for x in right if x in output and x not in left]
+    named = len(set(left)) == len(left) == len(batch) + 2
+    if not (len(summed) == len(rows) == len(columns) == 1 and named and len(right) == len(left)):
+        return NotImplemented
+    first = operands[0].permute([left.index(x) for x in (*batch, *rows, *summed)])
+    second = operands[1].permute([right.index(x) for x in (*batch, *summed, *columns)])
+    order = [*batch, *rows, *columns]
+    return torch.matmul(first, second).permute([order.index(x) for x in output])
 
 
 def _one_output(graph: GraphModule, name: str) -> None:

@@ -97,3 +97,21 @@ def test_what_cannot_be_captured_is_said_in_one_line(network: nn.Module, says: s
     with pytest.raises(InputError, match=says) as found:
         capture(network.eval(), EXAMPLE)
     assert "\n" not in str(found.value)
+
+
+class Einsum(nn.Module):
+    """Attention as MaxViT writes it, and a sum that is no matrix product."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        q = images.flatten(2).reshape(-1, 3, 64, 4).transpose(1, 2)
+        scores = torch.einsum("B G I D, B G J D -> B G I J", q, q)
+        mixed = torch.einsum("bgij,bgjd->bgid", scores.softmax(-1), q)
+        return torch.einsum("bgid,bgid->bg", mixed, mixed)
+
+
+def test_an_einsum_that_is_a_matrix_product_becomes_one(images: Tensor) -> None:
+    model = Einsum().eval()
+    graph = capture(model, EXAMPLE)
+    found = _operators(graph)
+    assert (found.count("aten.matmul.default"), found.count("aten.einsum.default")) == (2, 1)
+    assert torch.allclose(graph(images), model(images), rtol=1e-4)
