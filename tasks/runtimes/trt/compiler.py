@@ -118,6 +118,8 @@ def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: b
     hint = ""
     if needs_gpu:
         hint = " (refit makes TensorRT for RTX compile on a GPU: leave it out)"
+    elif "nvinfer_lean" in said:
+        hint = " (version_compatible needs TensorRT's lean runtime: install it or leave that out)"
     elif "FP32 GEMM is not supported" in said:
         hint = " (give it the float16 or int8+fp16 graph, or a compute_capability from 8.0 on)"
     return InputError(f"{trt.__name__} cannot build {graph.name}: {said}{hint}")
