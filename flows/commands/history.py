@@ -88,7 +88,7 @@ def _print(job: str, history: "History", *, last: bool) -> None:
         for row in _rows(build):
             table.add_row(*row)
     console = Console(soft_wrap=True)
-    console.print(table)
+    console.print(table, soft_wrap=True)
     for build, before in zip(history.builds[1:], history.builds, strict=False):
         if not last or build is history.builds[-1]:
             for line in _notes(build, before):
@@ -122,7 +122,9 @@ def _notes(build: "BuildRecord", before: "BuildRecord") -> list[str]:
     from tasks.history.changes import changes, environment_changes
 
     lines = []
-    moved = [f"{x.stage}: {x}" for x in changes(before, build.stages)]
+    # The report holds what the gates said, which is told in the next line.
+    made = [stage for stage in build.stages if stage.stage != "report"]
+    moved = [f"{x.stage}: {x}" for x in changes(before, made)]
     moved += environment_changes(before, build.versions)
     if moved:
         more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
