@@ -49,7 +49,13 @@ def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
             "flips": [a.flips for a in accuracies[1:]],
         }
     )
-    plot = _figure(names, "points of top-1 lost against FP32")
+    ends = [0.0, *(a.drop_low for a in accuracies), *(a.drop_high for a in accuracies)]
+    margin = 0.05 * (max(ends) - min(ends)) or 0.1
+    plot = _figure(
+        names,
+        "points of top-1 lost against FP32",
+        x_range=Range1d(min(ends) - margin, max(ends) + margin),
+    )
     plot.add_layout(Span(location=0, dimension="height", line_dash="dashed", line_color=OTHER))
     plot.add_layout(_whisker("low", "high", source))
     plot.scatter("lost", "name", source=source, size=11, color=INT8)
