@@ -148,10 +148,11 @@ from schemas.publish import PublishConfig
 from schemas.report import RunReport
 from tasks.artifacts.folder import Folder
 from tasks.artifacts.store import Store
-from tasks.publish.publish import find_report, package_run, publish
+from tasks.publish.publish import package_run, publish
+from tasks.publish.runs import find_run, read_report
 
 store, die_at = Store(Path(sys.argv[1])), int(sys.argv[2])
-report, digest = find_report(store.root / "runs" / "tiny")
+report, digest = read_report(find_run(store, "tiny"))
 packed = package_run(store, report, PublishConfig(formats=("folder",)))
 calls = 0
 
