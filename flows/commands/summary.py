@@ -81,4 +81,7 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     else:
         following = f"enginesmith run {job_file} --set calibration.images=2048"
     console.print(f"report and plans: {folder}/", soft_wrap=True)
+    if result.publication is not None:
+        where = result.publication.key if result.publication.promoted else "nothing"
+        console.print(f"published: {where}", soft_wrap=True)
     console.print(f"next: {following}", soft_wrap=True)
