@@ -16,7 +16,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export VENV
 
-.PHONY: help demo test venv venv-dev data lint format types imports unit lock container clean clean-all
+.PHONY: help demo test venv venv-dev data lint format types imports unit coverage docs lock container clean clean-all
 
 help: ## this list
 	@echo "enginesmith: a PyTorch vision model in, a proven INT8 engine out."
@@ -56,6 +56,12 @@ imports: venv-dev ## import-linter: flows -> tasks -> schemas, stages apart
 
 unit: venv-dev ## pytest only
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+coverage: venv-dev ## pytest with line coverage, the least covered files first
+	$(BIN)/python -m pytest --cov=schemas --cov=tasks --cov=flows --cov-report=term:skip-covered $(PYTEST_ARGS)
+
+docs: venv-dev ## build the documentation into site/, its reference from the code; fails on a broken link
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lock: ## write both locks anew from pyproject.toml (needs uv)
 	scripts/bootstrap-lock

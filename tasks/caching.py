@@ -70,7 +70,7 @@ class VerifiedJson(JSONSerializer):
 
 @cache
 def source_digest(*folders: str) -> str:
-    """Hex SHA-256 over the source below some folders of ``tasks``: Python, templates and the like."""
+    """Hex SHA-256 over the source in some folders of ``tasks``: Python, templates and the like."""
     digest = hashlib.sha256()
     for folder in sorted(folders):
         files = (f for f in (TASKS / folder).rglob("*.*") if f.suffix != ".pyc" and f.is_file())

@@ -35,9 +35,7 @@ def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
     measured = LatencyReport(
         machine="a machine",
         latencies=(*pair, latency("torch float32", 9.0)),
-        speedups=(
-            Speedup(engine="openvino", threads=1, ratio=3.0, ratio_low=2.9, ratio_high=3.1),
-        ),
+        speedups=(Speedup(engine="openvino", threads=1, ratio=3.0, ratio_low=2.9, ratio_high=3.1),),
         ratios=(ratio("openvino float32", 3.0), ratio("torch float32", 9.0)),
         sweep=tuple(pair),
         notes=("baseline openvino_float16 is left out",),
