@@ -93,8 +93,10 @@ def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
     if job.correction is not None:
         corrected = run(correct, source, data, job.calibration, quantization, job.correction)
         source = _with_weights(model, corrected.weights)
-    reason = calibrated.mode_reason
-    converted = run(convert, source, calibrated.table, quantization, data, reason)
+    # By name: what is given by place is part of the stage's label.
+    converted = run(
+        convert, source, calibrated.table, quantization, data, mode_reason=calibrated.mode_reason
+    )
     int8 = converted.state
     exported = run(export, model, int8, quantization, data, job.calibration, job.export)
     return Quantized(

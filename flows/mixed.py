@@ -8,7 +8,7 @@ from schemas.data import DataRef
 from schemas.evaluate import EvaluationReport, Logits
 from schemas.job import Job
 from schemas.model import ModelRef
-from schemas.profiling import LatencyReport
+from schemas.profiling import LatencyReport, ProfileSources
 from schemas.sensitivity import Assignment, SearchReport, SearchResult, Sensitivity
 from tasks.artifacts.store import current_store
 from tasks.engine.task import engine, why_not_run
@@ -89,7 +89,12 @@ def _candidate(
     median = None
     if why_not_run(target) is None:
         baseline = run(engine, exported.float32, target, "float32", options)
-        timed = run(profile, target, made.plan, baseline, data, job.profile)
+        sources = ProfileSources(
+            model=model, float32_graph=exported.float32, int8_graph=made.repaired.graph
+        )
+        # The two engines are enough here: what else there is to compare with, the build measures.
+        only = job.profile.model_copy(update={"baselines": (), "sweep": None})
+        timed = run(profile, target, made.plan, baseline, sources, data, only)
         latencies = store.load(timed.report, LatencyReport).latencies
         median = next(x.median_ms for x in latencies if x.precision == "int8")
     return Assignment(

@@ -22,3 +22,12 @@ class FewImages:
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return Image.fromarray(self.pixels[index, 0]), int(self.labels[index])
+
+
+class OneClass(FewImages):
+    """Those of them that are ankle boots, under all ten classes' names."""
+
+    def __init__(self, split: Literal["train", "test"], count: int) -> None:
+        super().__init__(split, count * 15)
+        boots = np.flatnonzero(self.labels == 9)[:count]
+        self.pixels, self.labels = self.pixels[boots], self.labels[boots]

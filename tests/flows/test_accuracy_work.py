@@ -1,0 +1,127 @@
+"""Accuracy work that a job turns on: done, cached, and in the report."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.findings import Findings
+from schemas.report import RunReport
+from tests.flows.conftest import Workshop, small_job
+
+FEW = {
+    "fashion_mnist": None,
+    "factory": {"factory": "tests.flows.few_images:FewImages", "kwargs": {"count": 400}},
+}
+
+
+def job(**changes: Any) -> Any:
+    return small_job(data=FEW, accuracy={"max_drop_points": 3.0}, **changes)
+
+
+def findings_of(report: RunReport) -> Findings:
+    assert report.findings is not None
+    return report.findings
+
+
+def test_every_kind_of_work_is_cached_and_reported(workshop: Workshop) -> None:
+    worked = job(
+        equalization={"rounds": 3},
+        correction={"images": 32},
+        finetune={"epochs": 1, "batch_size": 50, "learning_rate": 0.001},
+    )
+    result = workshop.run(worked)
+    assert {"finetune", "equalize", "correct"} <= workshop.ran()
+    found = findings_of(workshop.report(result))
+    assert found.equalization is not None
+    assert len(found.equalization.pairs) == 9
+    assert found.correction is not None
+    assert len(found.correction.layers) == 22
+    assert found.finetuning is not None
+    assert found.finetuning.top1 >= found.finetuning.top1_before
+    assert found.calibration.images == 64
+    assert found.layers[0].target == "openvino"
+    assert len(found.layers[0].layers) == 31
+    page = (workshop.root / "runs/small/report.md").read_text(encoding="utf-8")
+    for heading in ("## Calibration", "## Accuracy work", "## Layer by layer, openvino"):
+        assert heading in page
+    assert workshop.run(worked) == result
+    assert workshop.ran() == set()
+
+
+def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: Workshop) -> None:
+    """A percentile this low clips every activation; two layers in float cannot mend that."""
+    hopeless = job(
+        quantization={"observer": "percentile", "percentile": 70.0},
+        mixed_precision={"images": 16, "max_float_layers": 2},
+    )
+    result = workshop.run(hopeless)
+    report = workshop.report(result)
+    search = findings_of(report).search
+    assert search is not None
+    assert not result.passed
+    assert not search.reached
+    assert [len(a.float_layers) for a in search.assignments] == [0, 1, 2]
+    best = min(a.accuracy.drop_points for a in search.assignments)
+    chosen = search.assignments[search.chosen]
+    assert chosen.accuracy.drop_points == best
+    assert report.job.quantization.exclude == chosen.float_layers
+    delivered = next(a for a in report.accuracies if a.name == "openvino int8")
+    assert delivered.drop_points == best
+    failed = [gate.name for gate in report.gates if not gate.passed]
+    assert "openvino int8: accuracy.max_drop_points" in failed
+
+
+def test_an_interrupted_search_goes_on(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.mixed
+
+    hopeless = job(
+        quantization={"observer": "percentile", "percentile": 70.0},
+        mixed_precision={"images": 16, "max_float_layers": 1},
+    )
+    real, count = flows.mixed._candidate, 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise RuntimeError("pulled the plug")
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.mixed, "_candidate", interrupted)
+        with pytest.raises(RuntimeError, match="pulled the plug"):
+            workshop.run(hopeless)
+    assert "calibrate" in workshop.ran()
+    workshop.run(hopeless)
+    # The states are those of each stage's last call; the first candidate's were all found.
+    assert workshop.states["sensitivity"] == "cached"
+    assert workshop.states["predict_float32"] == "cached"
+
+
+def test_constant_activations_and_one_class_are_said_once_each(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    from tasks.models.weights import read_weights
+    from tests.flows.conftest import CHECKPOINT
+
+    weights = read_weights(CHECKPOINT)
+    weights["stages.0.0.bn1.weight"].zero_()
+    weights["stages.0.0.bn1.bias"].fill_(-1.0)
+    save_file(weights, tmp_path / "dead.safetensors")
+    one_class = {
+        "fashion_mnist": None,
+        "factory": {"factory": "tests.flows.few_images:OneClass", "kwargs": {"count": 200}},
+    }
+    dead = small_job(
+        model={"weights": str(tmp_path / "dead.safetensors")},
+        data=one_class,
+        accuracy={"max_drop_points": 100.0},
+    )
+    warnings = findings_of(workshop.report(workshop.run(dead))).calibration.warnings
+    assert sum("all calibration images are of one class" in w for w in warnings) == 1
+    constant = [w for w in warnings if "never changed over all images" in w]
+    assert len(constant) == 1
+    assert "stages.0.0.conv1" in constant[0]
