@@ -39,29 +39,30 @@ app = typer.Typer(
     help="Takes a PyTorch vision model, hands back an INT8 engine that is proven accurate and "
     "measured fast.\n\nStart with `enginesmith run jobs/quickstart.yaml`.",
 )
-app.command(name="run")(run.run)
-app.command(name="train")(train.train)
-app.command(name="sweep")(sweep.sweep)
-app.command(name="explain")(explain.explain)
-app.command(name="schema")(schema.schema)
-app.command(name="surgery")(surgery.surgery)
-app.command(name="lint")(lint.lint)
-app.command(name="diff")(diff.diff)
-app.command(name="build")(build.build)
-app.command(name="inspect")(inspect.inspect)
-app.command(name="profile")(profile.profile)
-app.command(name="reports")(reports.reports)
-app.command(name="publish")(publish.publish)
-app.command(name="published")(publish.published)
-app.command(name="rollback")(rollback.rollback)
-app.command(name="infer")(infer.infer)
-app.command(name="doctor")(doctor.doctor)
-app.command(name="deploy")(deploy.deploy)
-app.command(name="submit")(submit.submit)
-app.command(name="worker")(worker.worker)
-app.command(name="nightly")(nightly.nightly)
-app.command(name="history")(history.history)
-app.add_typer(cache.app, name="cache")
+PANELS = {
+    "A job": (run.run, train.train, sweep.sweep, explain.explain, schema.schema, doctor.doctor),
+    "A graph or a plan": (
+        surgery.surgery,
+        lint.lint,
+        diff.diff,
+        build.build,
+        inspect.inspect,
+        profile.profile,
+        infer.infer,
+    ),
+    "What runs left behind": (
+        reports.reports,
+        history.history,
+        publish.publish,
+        publish.published,
+        rollback.rollback,
+    ),
+    "Every night, and a server": (nightly.nightly, deploy.deploy, submit.submit, worker.worker),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(name=command.__name__, rich_help_panel=panel)(command)
+app.add_typer(cache.app, name="cache", rich_help_panel="What runs left behind")
 
 
 def main() -> None:
