@@ -2,7 +2,7 @@
 
     python benchmarks/engines.py [--json FILE]
 
-ResNet-18, ResNet-50 and MobileNetV2 go through eager quantization, export and surgery, then
+ResNet-18, ResNet-50 and MobileNetV2 go through eager mode, export and surgery, then
 TensorRT for RTX builds an INT8 plan of each for compute capability 8.0, 8.6, 8.9 and 12.0, and one
 FP32 and one FP16 plan for 8.6. Weights and calibration images are random: the figures are about
 compiling, not about accuracy. Nothing is run: there is no GPU.
@@ -11,8 +11,8 @@ Exit status 1 where a bound does not hold: all INT8 plans together within 60 s, 
 most 0.35 of its FP32 plan's size, every convolution INT8, and the same bytes when built again.
 
 MobileNetV2's plan cannot be that small, and is held to the bound as zlib packs it: TensorRT for RTX
-puts the source text of every generated kernel into the plan, about 70 kB for each of its 54
-requantizations, twice as much as its weights.
+puts the source text of every generated kernel into the plan, one for each requantization, twice as
+much as its weights.
 """
 
 import argparse
@@ -36,7 +36,8 @@ from schemas.export import ExportConfig
 from tasks.calibrate.observe import observe
 from tasks.engine.build import build_engine
 from tasks.export.to_onnx import export_onnx
-from tasks.models.eager import convert_with_table, quiet
+from tasks.models.eager import quiet
+from tasks.models.quantizer import quantizer
 from tasks.surgery.repair import repair
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -51,13 +52,14 @@ def graphs(name: str, folder: Path) -> tuple[Path, Path]:
     """A torchvision network as ONNX: float32, and INT8 as surgery leaves it."""
     torch.manual_seed(0)
     with quiet():
-        model = getattr(torchvision.models.quantization, name)(weights=None, quantize=False).eval()
+        model = getattr(torchvision.models, name)(weights=None).eval()
     config = QuantizationConfig(observer="minmax")
     shape = (3, SIZE, SIZE)
     table = observe(model, [torch.randn(4, *shape)], config, images_sha256="0" * 64)
     float_file, raw_file = folder / f"{name}.onnx", folder / f"{name}-raw.onnx"
     export_onnx(model, shape, ExportConfig(), float_file)
-    export_onnx(convert_with_table(model, config, table), shape, ExportConfig(), raw_file)
+    int8 = quantizer("eager").convert_with_table(model, config, table, torch.randn(2, *shape))
+    export_onnx(int8, shape, ExportConfig(), raw_file)
     repaired, _ = repair(onnx.load(raw_file), "tensorrt_rtx")
     int8_file = folder / f"{name}-int8.onnx"
     onnx.save(repaired, int8_file)
