@@ -17,7 +17,9 @@ def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # n
     typer.echo(store.open(result.json_report).read_text(encoding="utf-8"))
 
 
-def _interval(accuracy: Accuracy) -> str:
+def _interval(accuracy: Accuracy, report: RunReport) -> str:
+    if accuracy is report.accuracies[0]:
+        return ""  # FP32 against itself
     return f"{accuracy.drop_low:+.2f} to {accuracy.drop_high:+.2f}"
 
 
@@ -43,7 +45,7 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     )
     for a in report.accuracies:
         accuracy.add_row(
-            a.name, f"{a.top1:.4f}", f"{a.drop_points:+.2f}", _interval(a), f"{a.flips}"
+            a.name, f"{a.top1:.4f}", f"{a.drop_points:+.2f}", _interval(a, report), f"{a.flips}"
         )
     console.print(accuracy)
     console.print()
@@ -70,6 +72,15 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
             )
     console.print(engines, soft_wrap=True)
     console.print()
+    if report.findings is not None:
+        for warning in report.findings.calibration.warnings:
+            console.print(f"[yellow]warning[/] calibration: {warning}", soft_wrap=True)
+    for engine in report.engines:
+        if engine.delivered_why:
+            console.print(
+                f"{engine.target}: {engine.delivered} is delivered: {engine.delivered_why}",
+                soft_wrap=True,
+            )
     for gate in report.gates:
         if not gate.passed:
             console.print(f"[red]FAILED[/] {gate.name}: {gate.detail}", soft_wrap=True)

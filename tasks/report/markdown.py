@@ -29,8 +29,8 @@ def _accuracy(report: RunReport) -> str:
             f"{a.top1:.4f}",
             "" if a.top5 is None else f"{a.top5:.4f}",
             f"{a.drop_points:+.2f}",
-            f"{a.drop_low:+.2f} to {a.drop_high:+.2f}",
-            f"{a.p_value:.2g}",
+            f"{a.drop_low:+.2f} to {a.drop_high:+.2f}" if a is not report.accuracies[0] else "",
+            f"{a.p_value:.2g}" if a is not report.accuracies[0] else "",
             f"{a.flips} ({a.flips_to_wrong} to wrong, {a.flips_to_right} to right)",
             f"{a.logit_rmse:.4f}",
         )
