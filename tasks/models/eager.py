@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.ao.nn.quantized import FloatFunctional
 from torch.ao.quantization import (
     FixedQParamsObserver,
     ObserverBase,
@@ -101,8 +102,9 @@ def activation_observers(prepared: nn.Module) -> dict[str, ObserverBase]:
 def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
     """What the observers saw and the scales that follow, by observer name.
 
-    A tensor whose values are another's, moved, has the other's range and scale. Raises InputError
-    where an observer saw nothing, or values that are not finite.
+    A tensor whose values are another's, moved, has the other's range and scale; an operation that
+    the network never calls has none. Raises InputError where another observer saw nothing, or
+    values that are not finite.
     """
     ranges: dict[str, TensorRange] = {}
     unseen: list[str] = []
@@ -111,7 +113,10 @@ def read_ranges(prepared: nn.Module) -> dict[str, TensorRange]:
             continue  # The range of a sigmoid is fixed.
         minimum, maximum = float(observer.min_val), float(observer.max_val)  # type: ignore[arg-type]
         if minimum > maximum:
-            unseen.append(name.removesuffix(f".{OBSERVER}"))
+            module = name.removesuffix(f".{OBSERVER}")
+            # torchvision's blocks without a residual have an Add too, and never call it.
+            if not isinstance(prepared.get_submodule(module), FloatFunctional):
+                unseen.append(module)
             continue
         if not math.isfinite(minimum) or not math.isfinite(maximum):
             raise InputError(

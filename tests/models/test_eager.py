@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.ao.quantization import convert
 from torchvision.models import resnet18 as plain_resnet18
-from torchvision.models.quantization import resnet18
+from torchvision.models.quantization import mobilenet_v2, resnet18
 
 from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig
@@ -81,3 +81,13 @@ def test_activations_that_are_not_finite_are_named(network: nn.Module) -> None:
         prepared(torch.full((2, 3, 32, 32), float("inf")))
     with pytest.raises(InputError, match=r"calibration: activation .* not finite"):
         read_ranges(prepared)
+
+
+def test_an_add_that_is_never_called_needs_no_range() -> None:
+    network = mobilenet_v2(num_classes=10, quantize=False).eval()
+    prepared = prepare_for_calibration(network, CONFIG)
+    with torch.inference_mode():
+        prepared(torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
+    ranges = read_ranges(prepared)
+    added = [name for name in ranges if "skip_add" in name]
+    assert len(added) == 10, "of 17 blocks, ten have a residual"
