@@ -9,6 +9,7 @@ from schemas.calibrate import CalibrationTable
 from schemas.engine import Layer
 from schemas.evaluate import Accuracy
 from schemas.report import RunReport
+from tasks.report.page.accuracy_charts import layer_errors_chart, pareto_chart
 from tasks.report.page.charts import (
     Chart,
     accuracy_chart,
@@ -43,6 +44,10 @@ def render_page(
         "latency": latency_chart(latencies) if latencies else None,
         "ranges": ranges_chart(calibration),
     }
+    if report.findings is not None:
+        charts |= {f"errors-{x.target}": layer_errors_chart(x) for x in report.findings.layers}
+        search = report.findings.search
+        charts["pareto"] = None if search is None else pareto_chart(search)
     charts |= {f"layers-{e.target}": layers_chart(e.target, e.layers) for e in report.engines}
     return fill(
         "run.html.j2",

@@ -1,0 +1,70 @@
+"""Where accuracy goes: the error of layers, and accuracy against latency."""
+
+from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.plotting import figure
+
+from schemas.sensitivity import LayerErrors, SearchReport
+from tasks.report.page.charts import FLOAT, INT8, OTHER, Chart, chart_of
+
+FORMS = (
+    ("int8_db", "INT8 torch", FLOAT),
+    ("graph_db", "graph", OTHER),
+    ("engine_db", "engine", INT8),
+)
+
+
+def layer_errors_chart(errors: LayerErrors) -> Chart:
+    """Signal over noise of each layer's output against FP32, in dB; a step down is a loss."""
+    plot = figure(
+        height=260,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        x_axis_label="layer, in the order of the network",
+        y_axis_label="signal over noise, dB",
+    )
+    for field, label, colour in FORMS:
+        points = [
+            (index, getattr(layer, field), layer.name)
+            for index, layer in enumerate(errors.layers)
+            if getattr(layer, field) is not None
+        ]
+        if not points:
+            continue
+        x, y, names = zip(*points, strict=True)
+        source = ColumnDataSource({"x": x, "y": y, "name": names})
+        plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=label)
+        plot.scatter("x", "y", source=source, color=colour, size=6)
+    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("dB", "@y{0.0}")]))
+    _clear_legend(plot)
+    return chart_of(f"errors-{errors.target}", f"Error of each layer, {errors.target}", plot)
+
+
+def pareto_chart(search: SearchReport) -> Chart | None:
+    """Points lost against milliseconds of every assignment tried; None where none was timed."""
+    timed = [a for a in search.assignments if a.median_ms is not None]
+    if not timed:
+        return None
+    plot = figure(
+        height=260,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        x_axis_label="median, ms",
+        y_axis_label="points of top-1 lost",
+    )
+    chosen = search.assignments[search.chosen]
+    source = ColumnDataSource(
+        {
+            "x": [a.median_ms for a in timed],
+            "y": [a.accuracy.drop_points for a in timed],
+            "name": [f"{len(a.float_layers)} layers in float" for a in timed],
+            "size": [14 if a is chosen else 8 for a in timed],
+            "colour": [INT8 if a.on_front else OTHER for a in timed],
+        }
+    )
+    plot.scatter("x", "y", source=source, size="size", color="colour")
+    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("ms", "@x{0.000}"), ("lost", "@y{0.00}")]))
+    return chart_of("pareto", "Accuracy lost against latency, each assignment tried", plot)
+
+
+def _clear_legend(plot: figure) -> None:
+    plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0
