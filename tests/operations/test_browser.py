@@ -49,6 +49,14 @@ def screenshot(page: Page, name: str) -> None:
     page.screenshot(path=folder / f"{name}.png")
 
 
+def open_artifact(page: Page, service: Service, key: str) -> None:
+    """From the list of artifacts over the key's history to its newest."""
+    page.goto(f"{service.url}/artifacts")
+    page.get_by_text(key, exact=True).first.click()
+    page.get_by_text(re.compile(r"^[0-9a-f]{8}$")).first.click()
+    page.wait_for_url("**/artifacts/artifact/*")
+
+
 def test_wrong_credentials_do_not_get_in(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/login")
     page.locator("input").first.fill("admin:wrong")
@@ -99,20 +107,17 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     page.wait_for_url(re.compile(r"/deployments/deployment/[0-9a-f-]+(\?.*)?$"))
     page.goto(f"{service.url}/runs")
     page.get_by_text("build-from-the-form").first.click()
+    page.wait_for_url("**/runs/flow-run/*")
     screenshot(page, "running")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=240_000)
-    page.get_by_text("calibrate", exact=True).first.wait_for()
     screenshot(page, "run")
 
-    page.get_by_text("Artifacts", exact=True).click()
-    page.get_by_text("report-from-the-form").first.click()
+    open_artifact(page, service, "report-from-the-form")
     expect(page.get_by_text("Gates", exact=True).first).to_be_visible()
     expect(page.get_by_text("openvino int8", exact=False).first).to_be_visible()
     screenshot(page, "report")
-
-    page.go_back()
-    page.get_by_text("Artifacts", exact=True).click()
-    page.get_by_text("progress-from-the-form").first.click()
+    open_artifact(page, service, "progress-from-the-form")
     expect(page.get_by_text("from-the-form: done", exact=False).first).to_be_visible()
+    expect(page.get_by_text("100%", exact=False).first).to_be_visible()
     screenshot(page, "progress")
     assert asked == {service.url}, "the UI called out"
