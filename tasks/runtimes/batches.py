@@ -56,17 +56,19 @@ def check_range(shape: tuple[int, ...], ranges: tuple[ShapeRange, ...], where: s
 
     Without ranges every shape is allowed.
     """
-    for allowed in ranges:
-        bounds = zip(allowed.min, shape, allowed.max, strict=False)
-        if len(allowed.min) == len(shape) and all(low <= n <= high for low, n, high in bounds):
-            return
-    if not ranges:
+    if not ranges or any(holds(allowed, shape) for allowed in ranges):
         return
     built = " or ".join(f"{_sizes(allowed.min)} to {_sizes(allowed.max)}" for allowed in ranges)
     raise InputError(
         f"images of shape {_sizes(shape)} are outside {where}'s profile, {built}: take another "
         "batch or image size, or build with larger batch_sizes or profiles"
     )
+
+
+def holds(allowed: ShapeRange, shape: tuple[int, ...]) -> bool:
+    """Whether a shape has as many dimensions as a range, and each within it."""
+    bounds = zip(allowed.min, shape, allowed.max, strict=False)
+    return len(allowed.min) == len(shape) and all(low <= n <= high for low, n, high in bounds)
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

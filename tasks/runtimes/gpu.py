@@ -1,6 +1,7 @@
 """The NVIDIA GPU of this machine, asked through NVML: no CUDA context, no framework."""
 
 import ctypes
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,18 @@ def find_gpu() -> Gpu | None:
         if failed:
             return None
         return Gpu(name.value.decode(), f"{major.value}.{minor.value}", driver.value.decode())
+
+
+def why_no_sessions() -> str | None:
+    """Why no plan can run on a GPU here; None where one can."""
+    if find_gpu() is None:
+        return "no NVIDIA GPU here"
+    if importlib.util.find_spec("pycuda") is None:
+        return (
+            "pycuda, which plans are run with, is not installed: the image has it (docker compose "
+            "run --rm build JOB), or compile it with pip install -r requirements-gpu.lock"
+        )
+    return None
 
 
 def sm_clock_mhz() -> float | None:

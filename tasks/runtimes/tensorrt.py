@@ -5,7 +5,7 @@ from pathlib import Path
 from schemas.base import Strict, Target
 from schemas.engine import Manifest, TensorRtConfig
 from schemas.errors import InputError
-from tasks.runtimes.gpu import find_gpu, gpu_fingerprint
+from tasks.runtimes.gpu import find_gpu, gpu_fingerprint, why_no_sessions
 from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
 from tasks.runtimes.trt.build import build_plan
@@ -23,10 +23,8 @@ class TensorRtRuntime:
         )
         return {"tensorrt": found, **gpu_fingerprint()}
 
-    def cannot_run(self) -> str:
-        if find_gpu() is None:
-            return "no NVIDIA GPU here"
-        return "this version builds plans for GPUs and does not run them yet: use trtexec"
+    def cannot_run(self) -> str | None:
+        return why_no_sessions()
 
     def check(self, manifest: Manifest) -> None:
         """Raises InputError where a plan was built by another version, or for another GPU."""
@@ -61,4 +59,9 @@ class TensorRtRuntime:
         return build_plan("tensorrt", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        raise InputError(f"plan {plan.name} of TensorRT cannot run: {self.cannot_run()}")
+        reason = self.cannot_run()
+        if reason is not None:
+            raise InputError(f"plan {plan.name} cannot run: {reason}")
+        from tasks.runtimes.trt.session import open_plan
+
+        return open_plan("tensorrt", plan)

@@ -5,7 +5,7 @@ from pathlib import Path
 from schemas.base import Strict, Target
 from schemas.engine import Manifest, TensorRtRtxConfig
 from schemas.errors import InputError
-from tasks.runtimes.gpu import find_gpu
+from tasks.runtimes.gpu import find_gpu, why_no_sessions
 from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
 from tasks.runtimes.trt.build import build_plan
@@ -23,13 +23,11 @@ class TensorRtRtxRuntime:
         )
         return {"tensorrt_rtx": found}
 
-    def cannot_run(self) -> str:
+    def cannot_run(self) -> str | None:
         gpu = find_gpu()
-        if gpu is None:
-            return "no NVIDIA GPU here"
-        if gpu.compute_capability == "9.0":
+        if gpu is not None and gpu.compute_capability == "9.0":
             return f"TensorRT for RTX does not run on {gpu.name}"
-        return "this version builds plans for GPUs and does not run them yet: use trtexec"
+        return why_no_sessions()
 
     def check(self, manifest: Manifest) -> None:
         """Raises InputError where a plan was built by another version, or for another GPU."""
@@ -54,4 +52,9 @@ class TensorRtRtxRuntime:
         return build_plan("tensorrt_rtx", graph, plan, options)
 
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
-        raise InputError(f"plan {plan.name} of TensorRT for RTX cannot run: {self.cannot_run()}")
+        reason = self.cannot_run()
+        if reason is not None:
+            raise InputError(f"plan {plan.name} cannot run: {reason}")
+        from tasks.runtimes.trt.session import open_plan
+
+        return open_plan("tensorrt_rtx", plan)
