@@ -64,6 +64,8 @@ def test_commands_take_the_options_that_pages_name(page: Path) -> None:
         words = shlex.split(typed.split(" | ")[0].split(" > ")[0], comments=True)[1:]
         command = root.get_command(context, words[0])  # type: ignore[attr-defined]
         assert command is not None, f"{page.name}:{line}: there is no command {words[0]}"
+        if hasattr(command, "commands") and words[1:]:
+            command = command.commands[words.pop(1)]
         known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help", "-h"}
         used = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)]
         assert [o for o in used if o not in known] == [], f"{page.name}:{line}: {typed}"
