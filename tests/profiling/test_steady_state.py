@@ -13,6 +13,8 @@ from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoSession
 from tasks.runtimes.protocol import Session
 
+pytestmark = pytest.mark.alone
+
 BATCH = np.zeros((1, 3, 8, 8), np.float32)
 CALLS = 10_000
 

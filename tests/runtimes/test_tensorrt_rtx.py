@@ -31,6 +31,7 @@ def test_every_convolution_of_resnet18_runs_int8(resnet18_int8: Path, tmp_path: 
     assert built.peak_memory_bytes > 100e6
 
 
+@pytest.mark.alone
 def test_building_again_gives_the_same_bytes(
     resnet18_int8: Path, plan: Path, tmp_path: Path
 ) -> None:
