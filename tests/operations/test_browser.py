@@ -100,6 +100,7 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     page.get_by_role("button", name="Submit").click()
     error = page.get_by_text("'job.calibration.images'", exact=False).first
     expect(error).to_contain_text("-64 is less than or equal to the minimum of 0")
+    page.wait_for_timeout(1000)  # it fades in
     screenshot(page, "field-error")
 
     fill(field(job, "Calibration", "Images"), "64")
