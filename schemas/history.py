@@ -56,6 +56,9 @@ class EngineFigures(Strict):
     plan_sha256: Sha256
     top1: float | None = Field(description="as a fraction; None: not measured")
     drop_points: float | None = Field(description="top-1 lost against FP32, in points")
+    images: PositiveInt | None = Field(
+        default=None, description="test images that top-1 was measured on"
+    )
     speedups: tuple[Speedup, ...] = Field(description="over FP32 in the same run; empty: not run")
     machine: str | None = Field(description="where the speed was measured")
     plan_bytes: NonNegativeInt

@@ -32,6 +32,7 @@ def _figures(store: Store, evaluation: EvaluationReport, engine: BuiltEngine) ->
         plan_sha256=engine.int8.plan.sha256,
         top1=None if accuracy is None else accuracy.top1,
         drop_points=None if accuracy is None else accuracy.drop_points,
+        images=None if accuracy is None else accuracy.images,
         speedups=() if latency is None else latency.speedups,
         machine=None if latency is None else latency.machine,
         plan_bytes=manifest.plan_bytes,

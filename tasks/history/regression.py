@@ -44,7 +44,8 @@ def _losses(
 ) -> Iterator[tuple[str, str, list[StageRecord]]]:
     """What fell behind: the figure, its story, and the stages that it came from."""
     plan = upstream(stages, {now.plan_sha256})
-    if was.top1 is not None and now.top1 is not None:
+    # Top-1 on other images is another figure: accuracy.images was changed in between.
+    if was.top1 is not None and now.top1 is not None and was.images == now.images:
         lost = 100 * (was.top1 - now.top1)
         if lost > config.max_top1_loss_points + TINY:
             yield (

@@ -86,3 +86,7 @@ def test_what_several_stages_depend_on_is_named_once(before: BuildRecord) -> Non
     now = chain(images="4", openvino="2026.1")
     told = [str(change) for change in changes(before, now)]
     assert told == ["config.images 64 -> 4", "versions.openvino 2025.3 -> 2026.1"]
+
+
+def test_top1_on_other_images_is_not_held_against_it(before: BuildRecord) -> None:
+    assert gates(before, figures(chain(), top1=0.90, images=1000), chain()) == ()
