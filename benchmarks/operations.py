@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -69,4 +70,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Terminated, it stops what it started, as when it is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()
