@@ -90,7 +90,8 @@ def in_image(command: str, folder: Path, options: str = "") -> str:
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the image is made of, with the cut-down lock."""
     folder = tmp_path_factory.mktemp("context")
-    names = ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md", "requirements-gpu.lock")
+    names = ("Dockerfile", ".dockerignore", "pyproject.toml", "prefect.yaml", "README.md")
+    names += ("requirements-gpu.lock",)
     for name in names:
         shutil.copy(ROOT / name, folder / name)
     for name in ("schemas", "tasks", "flows", "scripts", "jobs"):

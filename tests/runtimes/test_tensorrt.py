@@ -143,7 +143,9 @@ def test_interrupting_a_build_ends_its_process(resnet18_int8: Path, tmp_path: Pa
     """Ctrl-C reaches the parent alone here, as Prefect's cancel does."""
     fakes = Path(__file__).parent / "fakes"
     script = (
-        "import sys; from pathlib import Path\n"
+        "import signal, sys; from pathlib import Path\n"
+        # A parent in the background of a shell would hand down that interrupts are ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from schemas.engine import TensorRtConfig\n"
         "from tasks.runtimes.trt.build import build_plan\n"
         f"build_plan('{FAKE}', Path({str(resnet18_int8)!r}), Path({str(tmp_path / 'plan')!r}),"
