@@ -1,6 +1,5 @@
 """What a finished build is measured by, read from what its stages stored."""
 
-import importlib.metadata
 import platform
 
 from schemas.engine import LayerTable, Manifest
@@ -9,6 +8,7 @@ from schemas.history import EngineFigures
 from schemas.profiling import LatencyReport
 from schemas.report import BuiltEngine
 from tasks.artifacts.store import Store
+from tasks.runtimes.processor import installed_versions
 
 PACKAGES = (
     *("torch", "torchvision", "torchao", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon"),
@@ -49,15 +49,9 @@ def _accuracy_of(accuracies: tuple[Accuracy, ...], engine: BuiltEngine) -> Accur
     return None
 
 
-def installed_versions() -> dict[str, str]:
+def dependencies() -> dict[str, str]:
     """The packages that a build may depend on, and Python."""
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    return {"python": platform.python_version(), **installed_versions(PACKAGES)}
 
 
 def machine_of(store: Store, built: list[BuiltEngine]) -> dict[str, str]:

@@ -21,7 +21,7 @@ def compare(
     job: Job, evaluation: EvaluateResult, built: list[BuiltEngine], stages: list[StageRecord]
 ) -> tuple[Gate, ...]:
     """A failed gate for each figure that fell behind the job's last good build."""
-    from tasks.history.figures import figures_of, installed_versions
+    from tasks.history.figures import dependencies, figures_of
     from tasks.history.records import read_history
     from tasks.history.regression import regressions
 
@@ -32,7 +32,7 @@ def compare(
     if job.regression is None or history.last_good is None:
         return ()
     figures = figures_of(store, store.load(evaluation.report, EvaluationReport), built)
-    return regressions(history.last_good, figures, stages, installed_versions(), job.regression)
+    return regressions(history.last_good, figures, stages, dependencies(), job.regression)
 
 
 @task(name="record", task_run_name="record in the history")
@@ -44,7 +44,7 @@ def record(
     result: ReportResult,
 ) -> BuildRecord:
     """Append the finished build to the job's history."""
-    from tasks.history.figures import figures_of, installed_versions, machine_of
+    from tasks.history.figures import dependencies, figures_of, machine_of
     from tasks.history.records import append, read_history
 
     store = current_store()
@@ -73,7 +73,7 @@ def record(
             failed=tuple(gate.name for gate in gates if not gate.passed),
             baseline=None if last_good is None else last_good.sequence,
             stages=tuple(stages),
-            versions=installed_versions(),
+            versions=dependencies(),
             machine=machine_of(store, built),
             engines=figures_of(store, store.load(evaluation.report, EvaluationReport), built),
             report=result.json_report,

@@ -49,6 +49,22 @@ class Selection:
         self._first = weighted[0] if weighted else None
         self._last = weighted[-1] if weighted else None
 
+    def quantized_layers(self, model: nn.Module, section: str) -> dict[str, nn.Module]:
+        """The convolution and linear modules of ``model`` that the job wants in INT8, by name.
+
+        Raises InputError, naming the job's ``section`` that asks for them, where there are none.
+        """
+        layers: dict[str, nn.Module] = {
+            name: module
+            for name, module in model.named_modules()
+            if isinstance(module, WEIGHTED) and self.why_float(name) is None
+        }
+        if not layers:
+            raise InputError(
+                f"{section}: the job quantizes no layer: check quantization.include and exclude"
+            )
+        return layers
+
     def why_float(self, name: str, kind: type[nn.Module] | None = None) -> str | None:
         """Why the job wants a module in float; None where it does not.
 

@@ -1,7 +1,5 @@
 """Everything a run found out, in one document."""
 
-import importlib.metadata
-
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate
 from schemas.convert import ConvertSummary
@@ -17,6 +15,7 @@ from schemas.surgery import SurgeryReport
 from tasks.artifacts.store import Store
 from tasks.report.choice import Delivery, choose_delivery, delivered_gates
 from tasks.report.sources import load_findings
+from tasks.runtimes.processor import installed_versions
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt-rtx-cu13")
 
@@ -89,7 +88,7 @@ def assemble(
         surgeries=surgeries,
         engines=engines,
         latencies=latencies,
-        versions=_versions(),
+        versions=installed_versions(PACKAGES),
         data=data,
         findings=None if findings is None else load_findings(store, findings),
         quantized=None if modules is None else store.load(modules, ConvertSummary),
@@ -116,13 +115,3 @@ def _further(store: Store, plan: EngineResult) -> FurtherReport:
         manifest=store.load(plan.manifest, Manifest),
         layers=store.load(plan.layers, LayerTable),
     )
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def installed_version(package: str, engine: str, how: str) -> str:
         except PackageNotFoundError:
             continue
     raise InputError(f"{engine} is not installed: {how}")
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those distributions that are installed."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
 
 
 def cpu() -> dict[str, str]:

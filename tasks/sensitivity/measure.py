@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from schemas.convert import QuantizationConfig
-from schemas.errors import InputError
 from schemas.sensitivity import LayerSensitivity, Sensitivity
 from tasks.models.observers import activation_observer, weight_observer
-from tasks.models.selection import WEIGHTED, Selection
+from tasks.models.selection import Selection
 from tasks.progress import track
 
 LOUDEST_DB = 120.0
@@ -31,15 +30,7 @@ def measure_sensitivity(
     InputError where the job quantizes no layer.
     """
     selection = Selection(model, config)
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, WEIGHTED) and selection.why_float(name) is None
-    }
-    if not layers:
-        raise InputError(
-            "mixed_precision: the job quantizes no layer: check quantization.include and exclude"
-        )
+    layers = selection.quantized_layers(model, "mixed_precision")
     wanted = [model(batch) for batch in batches]
     signal = sum(float(x.double().square().sum()) for x in wanted)
     found = []

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from schemas.convert import QuantizationConfig
-from schemas.errors import InputError
 from tasks.models.observers import activation_observer
-from tasks.models.selection import WEIGHTED, Selection
+from tasks.models.selection import Selection
 
 LARGEST = 127
 
@@ -67,15 +66,7 @@ def simulate_rounding(
     InputError where the job quantizes no layer.
     """
     selection = Selection(model, config)
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, WEIGHTED) and selection.why_float(name) is None
-    }
-    if not layers:
-        raise InputError(
-            "finetune: the job quantizes no layer: check quantization.include and exclude"
-        )
+    layers = selection.quantized_layers(model, "finetune")
     observers = {name: activation_observer(selection.observer(name), config)() for name in layers}
 
     def watching(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

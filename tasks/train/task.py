@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 from schemas.calibrate import CalibrationConfig
 from schemas.convert import QuantizationConfig
@@ -11,6 +12,18 @@ from schemas.model import ModelRef, NetworkRef
 from schemas.train import TrainConfig, TrainResult
 from tasks.caching import identity, stage
 
+if TYPE_CHECKING:
+    from tasks.artifacts.store import Store
+    from tasks.train.state import StateFile
+
+
+def _state(store: "Store", identities: list[object]) -> "StateFile":
+    """Where the run that these inputs describe leaves its last whole epoch."""
+    from tasks.train.state import StateFile
+
+    training = hashlib.sha256(json.dumps(identities, sort_keys=True).encode()).hexdigest()
+    return StateFile(store.root / "training" / f"{training[:16]}.pt", training)
+
 
 @stage("train", rooms=("artifacts", "models", "datasets"), versions=("torch", "torchvision"))
 def train(net: NetworkRef, data: DataRef, config: TrainConfig) -> TrainResult:
@@ -19,13 +32,10 @@ def train(net: NetworkRef, data: DataRef, config: TrainConfig) -> TrainResult:
     from tasks.datasets.open import open_dataset
     from tasks.models.build import build_model
     from tasks.models.weights import save_weights
-    from tasks.train.state import StateFile
     from tasks.train.train import train as fit
 
     store = current_store()
-    material = json.dumps([identity(part) for part in (net, data, config)], sort_keys=True)
-    training = hashlib.sha256(material.encode()).hexdigest()
-    state = StateFile(store.root / "training" / f"{training[:16]}.pt", training)
+    state = _state(store, [identity(part) for part in (net, data, config)])
     model, history = fit(
         lambda: build_model(net.factory, net.kwargs),
         open_dataset(data.config, "train"),
@@ -63,13 +73,10 @@ def finetune(
     from tasks.models.weights import save_weights
     from tasks.train.finetune import finetune as fit
     from tasks.train.rounding import simulate_rounding
-    from tasks.train.state import StateFile
 
     store = current_store()
     parts = (model, data, calibration, quantization, config)
-    material = json.dumps(["finetune", *(identity(part) for part in parts)], sort_keys=True)
-    training = hashlib.sha256(material.encode()).hexdigest()
-    state = StateFile(store.root / "training" / f"{training[:16]}.pt", training)
+    state = _state(store, ["finetune", *(identity(part) for part in parts)])
     images = open_dataset(data.config, "train")
     candidates = open_dataset(data.config, calibration.split)
     indices, _ = draw(candidates, open_dataset(data.config, "test"), calibration)
