@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flows.yaml_file import read_yaml
 from schemas.base import Strict, Target
 from schemas.errors import InputError
 from schemas.job import Job
@@ -56,7 +57,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a job file: {error}") from error
     try:
-        document = yaml.safe_load(text)
+        document = read_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is not YAML: {error}") from error
     if not isinstance(document, dict):
@@ -80,7 +81,7 @@ def _apply(document: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise InputError(f"--set {override}: write it as field.field=value")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set {override}: the value is not YAML: {error}") from error
     *parents, last = key.split(".")

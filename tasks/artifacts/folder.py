@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from schemas.errors import InputError
 from tasks.artifacts.backend import Entry
+from tasks.artifacts.inside import inside
 
 
 class Folder:
@@ -32,7 +33,7 @@ class Folder:
             ) from error
 
     def fetch(self, key: str) -> Path:
-        path = self.root / key
+        path = inside(self.root, key)
         if path.is_symlink() or not path.is_file():
             raise FileNotFoundError(path)
         return path
@@ -44,7 +45,7 @@ class Folder:
         return False
 
     def put(self, file: Path, key: str) -> None:
-        target = self.root / key
+        target = inside(self.root, key)
         target.parent.mkdir(parents=True, exist_ok=True)
         file.chmod(0o644)
         with file.open("rb") as written:
@@ -66,7 +67,7 @@ class Folder:
         # Unlike a glob, a walk passes over folders that go away meanwhile.
         paths = [
             Path(folder, name)
-            for folder, folders, files in os.walk(self.root / prefix)
+            for folder, folders, files in os.walk(inside(self.root, prefix))
             for name in (*folders, *files)
         ]
         for path in sorted(paths):
@@ -80,7 +81,7 @@ class Folder:
                 yield Entry(key, status.st_size, status.st_mtime, link)
 
     def remove(self, key: str) -> None:
-        (self.root / key).unlink(missing_ok=True)
+        inside(self.root, key).unlink(missing_ok=True)
 
     def now(self) -> float:
         with tempfile.NamedTemporaryFile(dir=self.root / "tmp") as probe:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tasks.artifacts.backend import Entry
+from tasks.artifacts.inside import check_key, inside
 from tasks.artifacts.trouble import explained
 
 COPIES_VARIABLE = "ENGINESMITH_STORE_COPIES"
@@ -58,7 +59,7 @@ class Remote:
         (self.root / "tmp").mkdir(exist_ok=True)
 
     def fetch(self, key: str) -> Path:
-        copy = self.root / key
+        copy = inside(self.root, key)
         if copy.is_symlink() or not copy.is_file():
             part = self._scratch()
             try:
@@ -74,18 +75,18 @@ class Remote:
     def confirm(self, key: str) -> None:
         if key in self._there:
             return
-        copy = self.root / key
+        copy = inside(self.root, key)
         if self._size(key) != copy.stat().st_size:
             self._upload(copy, key)
         self._there.add(key)
 
     def forget(self, key: str) -> bool:
-        (self.root / key).unlink(missing_ok=True)
+        inside(self.root, key).unlink(missing_ok=True)
         self._there.discard(key)
         return True
 
     def put(self, file: Path, key: str) -> None:
-        copy = self.root / key
+        copy = inside(self.root, key)
         had_copy = copy.is_file()
         copy.parent.mkdir(parents=True, exist_ok=True)
         file.chmod(0o644)
@@ -136,7 +137,7 @@ class Remote:
         return modified
 
     def _path(self, key: str) -> str:
-        return f"{self.base.rstrip('/')}/{key}"
+        return f"{self.base.rstrip('/')}/{check_key(key)}"
 
     def _scratch(self) -> Path:
         return self.root / "tmp" / uuid.uuid4().hex
