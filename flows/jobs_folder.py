@@ -26,6 +26,19 @@ def jobs_folder() -> Path:
     return folder
 
 
+def trust(job_file: Path) -> None:
+    """Let the factories beside a job file be imported, where it lies in the jobs folder or below.
+
+    A job file from anywhere else names only what is installed: code that came along with it runs
+    once ENGINESMITH_JOBS says that its folder is trusted.
+    """
+    jobs = Path(os.environ.get(JOBS_VARIABLE, "jobs")).resolve()
+    folder = job_file.parent.resolve()
+    if folder.is_relative_to(jobs):
+        import_from(folder)
+        import_from(jobs)
+
+
 def job_names() -> list[str]:
     """The names that ``named_job`` knows, sorted."""
     return sorted(file.stem for file in jobs_folder().glob("*.yaml"))

@@ -47,10 +47,10 @@ def explain(
 
 def _of_job(file: Path, overrides: list[str]) -> "ConvertSummary":
     from flows.jobfile import load_job
-    from tasks.models.factory import import_from
+    from flows.jobs_folder import trust
 
     job = load_job(file, overrides)
-    import_from(file.parent)
+    trust(file)
 
     from schemas.convert import ConvertSummary
     from tasks.datasets.open import open_dataset

@@ -8,10 +8,10 @@ from pathlib import Path
 from flows.commands.output import log_to_stderr
 from flows.environment import configure
 from flows.jobfile import load_job
+from flows.jobs_folder import trust
 from flows.preflight import check
 from schemas.job import Job
 from tasks.artifacts.store import Store
-from tasks.models.factory import import_from
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def start(job_file: Path, overrides: Sequence[str], artifacts: Path | str, debug
     Raises InputError where the job or the artifact folder cannot be used.
     """
     job = load_job(job_file, overrides)
-    import_from(job_file.parent)
+    trust(job_file)
     check(job)
     store = Store(artifacts)
     configure(store, debug=debug)

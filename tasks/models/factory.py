@@ -38,8 +38,8 @@ def resolve(factory: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name and (module_name + ".").startswith(error.name + "."):
             raise InputError(
-                f"factory {factory}: there is no module {error.name}: install it, or put it "
-                "beside the job file"
+                f"factory {factory}: there is no module {error.name}: install it, or put it into "
+                "the jobs folder, which ENGINESMITH_JOBS names"
             ) from error
         raise InputError(
             f"factory {factory} does not import: its module needs {error.name}, which is not "

@@ -30,8 +30,8 @@ def source_digest(factory: str) -> str:
     spec = _find(name)
     if spec is None:
         raise InputError(
-            f"factory {factory}: there is no module {name}: install it, or put it beside the job "
-            "file"
+            f"factory {factory}: there is no module {name}: install it, or put it into the jobs "
+            "folder, which ENGINESMITH_JOBS names"
         )
     files: dict[str, Path] = {}
     distributions: set[str] = set()
