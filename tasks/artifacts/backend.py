@@ -12,7 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from schemas.errors import InputError
+
 REMOTE = re.compile(r"^(?!file:)[a-z][a-z0-9+.-]+://")
+PASSWORD = re.compile(r"^[^/]+://[^/@]*:[^/]*@")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,12 @@ def open_backend(location: Path | str) -> Backend:
     """
     text = os.fspath(location)
     if REMOTE.match(text):
+        if PASSWORD.match(text):
+            # Not shown: a store's address stands in logs, messages and records.
+            raise InputError(
+                "the address of the artifact store has a password in it: give credentials in the "
+                "environment, where the file system's own library looks for them"
+            )
         return _open_remote(text.rstrip("/"))
     from tasks.artifacts.folder import Folder
 
