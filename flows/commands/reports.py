@@ -25,14 +25,15 @@ def reports(
 
         enginesmith reports --port 4201
     """
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import ThreadingHTTPServer
 
     from schemas.errors import InputError
     from tasks.artifacts.store import Store
+    from tasks.report.serve import ReportPages
 
     folder = Store(artifacts).root / "runs"
     folder.mkdir(exist_ok=True)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler = partial(ReportPages, directory=str(folder))
     try:
         server = ThreadingHTTPServer((host, port), handler)
     except OSError as error:
