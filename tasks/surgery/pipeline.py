@@ -18,6 +18,7 @@ from tasks.surgery.passes.integer_weights import IntegerWeights
 from tasks.surgery.passes.merge_equal import MergeEqual
 from tasks.surgery.passes.narrow_weights import NarrowWeights
 from tasks.surgery.passes.place_around_moves import PlaceAroundMoves
+from tasks.surgery.passes.plain_einsum import PlainEinsum
 from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
 from tasks.surgery.passes.residual_add import ResidualAdd
 from tasks.surgery.passes.restore_int8 import RestoreInt8
@@ -31,6 +32,7 @@ from tasks.surgery.passes.unsigned_activations import UnsignedActivations
 _READING: tuple[Pass, ...] = (
     FoldConstants(),
     RestoreInt8(),
+    PlainEinsum(),
 )
 
 # These keep every value: after them the graph is still bit-equal to what it came from.
