@@ -8,6 +8,7 @@ import typer
 from flows.commands import (
     build,
     cache,
+    compare,
     deploy,
     diff,
     doctor,
@@ -53,6 +54,7 @@ PANELS = {
     "What runs left behind": (
         reports.reports,
         history.history,
+        compare.compare,
         publish.publish,
         publish.published,
         rollback.rollback,

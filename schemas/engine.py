@@ -40,9 +40,11 @@ class ShapeRange(Strict):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not len(self.min) == len(self.opt) == len(self.max):
-            raise ValueError("min, opt and max must have as many dimensions each")
+            raise ValueError("min, opt and max differ in length: give each as many dimensions")
         if any(a > b or b > c for a, b, c in zip(self.min, self.opt, self.max, strict=True)):
-            raise ValueError("every dimension needs min <= opt <= max")
+            raise ValueError(
+                "min, opt and max are out of order: give every dimension min <= opt <= max"
+            )
         return self
 
 
@@ -122,7 +124,9 @@ class TensorRtOptions(Strict):
                 f"batch_sizes {list(self.batch_sizes)}: give the smallest, usual and largest"
             )
         if self.pin_timings and self.timing_cache is None:
-            raise ValueError("pin_timings needs a timing_cache to take the timings from")
+            raise ValueError(
+                "pin_timings has nothing to take timings from: name a folder with timing_cache"
+            )
         return self
 
 
@@ -162,14 +166,14 @@ class EnginesConfig(Strict):
     tensorrt: TensorRtConfig | None = None
     also_precisions: tuple[FurtherPrecision, ...] = Field(
         default=(),
-        description="further plans of tensorrt and tensorrt_rtx, beside INT8 and FP32: float16, "
-        "which INT8 has to beat on a GPU, and int8+fp16",
+        description="further plans beside INT8 and FP32, timed with them where the engine runs: "
+        "float16, which INT8 has to beat on a GPU, and of tensorrt and tensorrt_rtx int8+fp16",
     )
 
     @model_validator(mode="after")
     def _has_a_compiler_for_them(self) -> Self:
-        if self.also_precisions and self.tensorrt is None and self.tensorrt_rtx is None:
-            raise ValueError("also_precisions needs tensorrt or tensorrt_rtx beside it")
+        if "int8+fp16" in self.also_precisions and not (self.tensorrt or self.tensorrt_rtx):
+            raise ValueError("also_precisions: int8+fp16 needs tensorrt or tensorrt_rtx beside it")
         if len(set(self.also_precisions)) < len(self.also_precisions):
             raise ValueError(f"also_precisions {list(self.also_precisions)}: name each once")
         return self
@@ -221,8 +225,7 @@ class LayerTable(Strict):
     @property
     def time_ms(self) -> float | None:
         """All layers' time together; None where none was measured."""
-        times = [layer.time_ms for layer in self.layers if layer.time_ms is not None]
-        return sum(times) if times else None
+        return _time_ms(self.layers)
 
     @property
     def float_convolutions(self) -> tuple[Layer, ...]:
@@ -231,6 +234,28 @@ class LayerTable(Strict):
     @property
     def integer_convolutions(self) -> tuple[Layer, ...]:
         return tuple(x for x in self.layers if x.is_convolution and x.is_integer)
+
+
+class LayerPair(Strict):
+    """Layers of two plans that compute the same ONNX nodes."""
+
+    nodes: tuple[str, ...]
+    left: tuple[Layer, ...]
+    right: tuple[Layer, ...]
+
+    @property
+    def left_ms(self) -> float | None:
+        return _time_ms(self.left)
+
+    @property
+    def right_ms(self) -> float | None:
+        return _time_ms(self.right)
+
+
+def _time_ms(layers: tuple[Layer, ...]) -> float | None:
+    """Their time together; None where none was measured."""
+    times = [layer.time_ms for layer in layers if layer.time_ms is not None]
+    return sum(times) if times else None
 
 
 class Manifest(Strict):

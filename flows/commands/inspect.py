@@ -10,8 +10,7 @@ from flows.commands.build import Engine
 from flows.commands.options import Json
 
 if TYPE_CHECKING:
-    from schemas.engine import Layer, LayerTable
-    from tasks.engine.compare import Pair
+    from schemas.engine import Layer, LayerPair, LayerTable
 
 
 def inspect(
@@ -51,7 +50,7 @@ def inspect(
     left = layers_of(path, target=engine, profile=profile, calls=calls)
     if other is None:
         if as_json:
-            typer.echo(json.dumps({**left.model_dump(mode="json"), "summary": _facts(left)}))
+            typer.echo(json.dumps({**_document(left), "summary": _facts(left)}))
         else:
             _print_table(left, str(path))
         return
@@ -66,6 +65,16 @@ def inspect(
         typer.echo(json.dumps(document))
     else:
         _print_pairs(pairs, (str(path), left), (str(other), right))
+
+
+def _document(table: "LayerTable") -> dict[str, Any]:
+    """The table with each layer's share of the time, where it was measured."""
+    document = table.model_dump(mode="json")
+    total = table.time_ms
+    for layer, row in zip(table.layers, document["layers"], strict=True):
+        timed = bool(total) and layer.time_ms is not None
+        row["share"] = (layer.time_ms or 0.0) / (total or 1.0) if timed else None
+    return document
 
 
 def _facts(table: "LayerTable") -> dict[str, Any]:
@@ -96,7 +105,7 @@ def _print_table(table: "LayerTable", title: str) -> None:
     from rich.table import Table
 
     total = table.time_ms
-    columns = ["#", "type", "ONNX nodes", "in", "out"]
+    columns = ["#", "type", "ONNX nodes", "in", "out", "format"]
     timed = ["ms", "share"] if total else []
     grid = Table(*columns, *timed, "flags", title=title, caption=_footer(table), box=None)
     for index, layer in enumerate(table.layers):
@@ -106,6 +115,7 @@ def _print_table(table: "LayerTable", title: str) -> None:
             _nodes(layer),
             "/".join(layer.input_dtypes[:2]),
             "/".join(layer.output_dtypes[:1]),
+            _formats(layer),
         ]
         if total:
             row += [
@@ -117,7 +127,7 @@ def _print_table(table: "LayerTable", title: str) -> None:
 
 
 def _print_pairs(
-    pairs: tuple["Pair", ...], left: tuple[str, "LayerTable"], right: tuple[str, "LayerTable"]
+    pairs: tuple["LayerPair", ...], left: tuple[str, "LayerTable"], right: tuple[str, "LayerTable"]
 ) -> None:
     from rich.table import Table
 
@@ -150,6 +160,12 @@ def _kinds(layers: tuple["Layer", ...], table: "LayerTable") -> str:
 
 def _nodes(layer: "Layer") -> str:
     return "\n".join(layer.onnx_nodes) or f"({layer.name})"
+
+
+def _formats(layer: "Layer") -> str:
+    """Once, where it comes out as it went in."""
+    came, goes = ("".join(x[:1]) for x in (layer.input_formats, layer.output_formats))
+    return came if came == goes else f"{came or '-'} → {goes or '-'}"
 
 
 def _flags(layer: "Layer", mixed: bool) -> str:

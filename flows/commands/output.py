@@ -2,12 +2,47 @@
 
 import logging
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPED_WIDTH = 240
 
 
-def log_to_stderr() -> None:
-    """Print what stages log as plain lines on stderr, once, apart from Prefect's own log."""
+def log_to_stderr(*, quiet: bool = False) -> None:
+    """Print what stages log as plain lines on stderr, once, apart from Prefect's own log.
+
+    Quiet: warnings only, and no bars.
+    """
     log = logging.getLogger("enginesmith")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
     if not log.handlers:
         log.addHandler(logging.StreamHandler(sys.stderr))
+
+
+def console() -> "Console":
+    """The terminal, or plain text where stdout is piped or NO_COLOR is set.
+
+    Nothing printed is taken for markup: names and shapes hold brackets.
+    """
+    from rich.console import Console
+
+    # Piped, a table is for a file or a tool: no line may be cut to a terminal's width.
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write an HTML page; raises InputError where the file cannot be written."""
+    from schemas.errors import InputError
+
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"--html {file}: cannot be written ({error.strerror}): name a file in a folder that "
+            "exists and is yours"
+        ) from error

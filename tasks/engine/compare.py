@@ -1,33 +1,16 @@
 """Two plans of one network side by side, matched by the ONNX nodes that their layers compute."""
 
-from collections.abc import Iterable
+import difflib
 from dataclasses import dataclass, field
 
-from schemas.base import Strict
-from schemas.engine import Layer, LayerTable
+from schemas.engine import Layer, LayerPair, LayerTable
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 # What wrappers put in front of every module's name.
 _WRAPPERS = {"model", "module", "model_fp32", "network", "net"}
 
 
-class Pair(Strict):
-    """Layers of two plans that compute the same ONNX nodes."""
-
-    nodes: tuple[str, ...]
-    left: tuple[Layer, ...]
-    right: tuple[Layer, ...]
-
-    @property
-    def left_ms(self) -> float | None:
-        return _sum(self.left)
-
-    @property
-    def right_ms(self) -> float | None:
-        return _sum(self.right)
-
-
-def side_by_side(left: LayerTable, right: LayerTable) -> tuple[Pair, ...]:
+def side_by_side(left: LayerTable, right: LayerTable) -> tuple[LayerPair, ...]:
     """Every layer of both plans once, in the order of ``left``.
 
     Layers that share a node, directly or through others, stand together: three kernels of one plan
@@ -48,9 +31,28 @@ def side_by_side(left: LayerTable, right: LayerTable) -> tuple[Pair, ...]:
         if side == 0 or not row.layers[0]:
             row.nodes.update(dict.fromkeys(_computed(layer)))
     return tuple(
-        Pair(nodes=tuple(row.nodes), left=tuple(row.layers[0]), right=tuple(row.layers[1]))
+        LayerPair(nodes=tuple(row.nodes), left=tuple(row.layers[0]), right=tuple(row.layers[1]))
         for row in rows.values()
     )
+
+
+def in_order(left: LayerTable, right: LayerTable) -> tuple[LayerPair, ...]:
+    """Every layer of both plans once, those of one type matched in their order.
+
+    For plans of networks that were exported in different ways, with no node name in common.
+    """
+    kinds = [[layer.type for layer in table.layers] for table in (left, right)]
+    matcher = difflib.SequenceMatcher(a=kinds[0], b=kinds[1], autojunk=False)
+    pairs: list[LayerPair] = []
+    for tag, i, i_end, j, j_end in matcher.get_opcodes():
+        ours, theirs = left.layers[i:i_end], right.layers[j:j_end]
+        if tag == "equal":
+            both = zip(ours, theirs, strict=True)
+            pairs += [LayerPair(nodes=a.onnx_nodes, left=(a,), right=(b,)) for a, b in both]
+        else:
+            pairs += [LayerPair(nodes=a.onnx_nodes, left=(a,), right=()) for a in ours]
+            pairs += [LayerPair(nodes=b.onnx_nodes, left=(), right=(b,)) for b in theirs]
+    return tuple(pairs)
 
 
 def canonical(node: str) -> str:
@@ -82,11 +84,6 @@ def _computed(layer: Layer) -> list[str]:
         if not any(word in node.rsplit("/", 1)[-1] for word in skip)
         and not node.endswith(("/Q", "/DQ"))
     ]
-
-
-def _sum(layers: Iterable[Layer]) -> float | None:
-    times = [layer.time_ms for layer in layers if layer.time_ms is not None]
-    return sum(times) if times else None
 
 
 @dataclass

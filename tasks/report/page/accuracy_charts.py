@@ -1,10 +1,9 @@
 """Where accuracy goes: the error of layers, and accuracy against latency."""
 
 from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.plotting import figure
 
 from schemas.sensitivity import LayerErrors, SearchReport
-from tasks.report.page.charts import FLOAT, INT8, OTHER, Chart, chart_of
+from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, clear_legend, frame
 
 FORMS = (
     ("int8_db", "INT8 torch", FLOAT),
@@ -15,13 +14,7 @@ FORMS = (
 
 def layer_errors_chart(errors: LayerErrors) -> Chart:
     """Signal over noise of each layer's output against FP32, in dB; a step down is a loss."""
-    plot = figure(
-        height=260,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        x_axis_label="layer, in the order of the network",
-        y_axis_label="signal over noise, dB",
-    )
+    plot = frame("layer, in the order of the network", "signal over noise, dB")
     for field, label, colour in FORMS:
         points = [
             (index, getattr(layer, field), layer.name)
@@ -35,7 +28,7 @@ def layer_errors_chart(errors: LayerErrors) -> Chart:
         plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=label)
         plot.scatter("x", "y", source=source, color=colour, size=6)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("dB", "@y{0.0}")]))
-    _clear_legend(plot)
+    clear_legend(plot)
     return chart_of(f"errors-{errors.target}", f"Error of each layer, {errors.target}", plot)
 
 
@@ -44,13 +37,7 @@ def pareto_chart(search: SearchReport) -> Chart | None:
     timed = [a for a in search.assignments if a.median_ms is not None]
     if not timed:
         return None
-    plot = figure(
-        height=260,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        x_axis_label="median, ms",
-        y_axis_label="points of top-1 lost",
-    )
+    plot = frame("median, ms", "points of top-1 lost")
     chosen = search.assignments[search.chosen]
     source = ColumnDataSource(
         {
@@ -64,7 +51,3 @@ def pareto_chart(search: SearchReport) -> Chart | None:
     plot.scatter("x", "y", source=source, size="size", color="colour")
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("ms", "@x{0.000}"), ("lost", "@y{0.00}")]))
     return chart_of("pareto", "Accuracy lost against latency, each assignment tried", plot)
-
-
-def _clear_legend(plot: figure) -> None:
-    plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0

@@ -1,40 +1,16 @@
-"""The charts of a report, as documents that BokehJS draws.
-
-Colours of text, lines and grid are set by the page's script, so that they follow light and dark.
-"""
+"""The charts of a report, as documents that BokehJS draws."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from bokeh.embed import json_item
-from bokeh.models import (
-    ColumnDataSource,
-    CustomJSTickFormatter,
-    HoverTool,
-    Range1d,
-    Span,
-    TeeHead,
-    Whisker,
-)
-from bokeh.plotting import figure
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d, Span
 
 from schemas.calibrate import CalibrationTable
 from schemas.engine import LayerTable
 from schemas.evaluate import Accuracy
 from schemas.profiling import Latency
+from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, frame, rows, whisker
 
-INT8, FLOAT, OTHER = "#2f7dd1", "#d9822b", "#8a8f98"
 MOST_LAYERS = 25
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart and, for who cannot see it, what it shows."""
-
-    id: str
-    label: str
-    item: dict[str, Any]
 
 
 def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
@@ -51,13 +27,13 @@ def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
     )
     ends = [0.0, *(a.drop_low for a in accuracies), *(a.drop_high for a in accuracies)]
     margin = 0.05 * (max(ends) - min(ends)) or 0.1
-    plot = _figure(
+    plot = rows(
         names,
         "points of top-1 lost against FP32",
         x_range=Range1d(min(ends) - margin, max(ends) + margin),
     )
     plot.add_layout(Span(location=0, dimension="height", line_dash="dashed", line_color=OTHER))
-    plot.add_layout(_whisker("low", "high", source))
+    plot.add_layout(whisker("low", "high", source))
     plot.scatter("lost", "name", source=source, size=11, color=INT8)
     plot.add_tools(
         HoverTool(
@@ -85,13 +61,13 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
         }
     )
     ends = min(x.min_ms for x in latencies) / 1.2, max(x.p99_ms for x in latencies) * 1.2
-    plot = _figure(
+    plot = rows(
         names, "milliseconds a call, logarithmic", x_axis_type="log", x_range=Range1d(*ends)
     )
     decades = range(-4, 6)
     plot.xaxis.ticker = [m * 10.0**d for d in decades for m in (1, 2, 5)]
     plot.xaxis.formatter = CustomJSTickFormatter(code="return String(Number(tick.toPrecision(1)))")
-    plot.add_layout(_whisker("min", "p99", source))
+    plot.add_layout(whisker("min", "p99", source))
     plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
     plot.scatter("median", "name", source=source, size=9, color="color", marker="diamond")
     plot.add_tools(
@@ -107,12 +83,9 @@ def ranges_chart(table: CalibrationTable) -> Chart:
     """How much of its grid each activation used; above 1 values are cut off."""
     names = list(table.tensors)
     source = ColumnDataSource({"name": names, "used": [used_share(table, n) for n in names]})
-    plot = figure(
-        height=260,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        x_axis_label="activation, in the order of the network",
-        y_axis_label="largest value seen / largest on the grid",
+    plot = frame(
+        "activation, in the order of the network",
+        "largest value seen / largest on the grid",
         x_range=[*names],
     )
     plot.xaxis.major_label_text_alpha = 0
@@ -145,7 +118,7 @@ def layers_chart(target: str, table: LayerTable) -> Chart | None:
             "color": [INT8 if layer.is_integer else FLOAT for layer in shown],
         }
     )
-    plot = _figure(names, "share of the time, %")
+    plot = rows(names, "share of the time, %")
     plot.hbar(y="name", right="share", height=0.7, color="color", source=source)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
     return chart_of(f"layers-{target}", f"The slowest layers of {target}", plot)
@@ -154,37 +127,3 @@ def layers_chart(target: str, table: LayerTable) -> Chart | None:
 def threads_of(threads: int) -> str:
     """A thread count in words; 0 stands for all."""
     return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
-
-
-def _whisker(lower: str, upper: str, source: ColumnDataSource) -> Whisker:
-    return Whisker(
-        base="name",
-        lower=lower,
-        upper=upper,
-        source=source,
-        dimension="width",
-        line_color=OTHER,
-        lower_head=TeeHead(line_color=OTHER, size=8),
-        upper_head=TeeHead(line_color=OTHER, size=8),
-    )
-
-
-def _figure(names: Sequence[str], axis: str, **options: Any) -> figure:
-    """A frame with one row a name, the first on top."""
-    plot = figure(
-        y_range=[*reversed(names)],
-        height=70 + 30 * len(names),
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        x_axis_label=axis,
-        **options,
-    )
-    plot.ygrid.visible = False
-    return plot
-
-
-def chart_of(name: str, label: str, plot: figure) -> Chart:
-    """A drawn figure as the page takes it; ``name`` is its own within the page."""
-    plot.background_fill_alpha = plot.border_fill_alpha = 0
-    plot.outline_line_alpha = 0
-    return Chart(id=f"chart-{name}", label=label, item=json_item(plot, f"chart-{name}"))

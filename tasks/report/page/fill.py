@@ -6,7 +6,7 @@ from pathlib import Path
 from bokeh.resources import Resources
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from tasks.report.page.charts import Chart
+from tasks.report.page.frame import Chart
 
 HERE = Path(__file__).parent
 

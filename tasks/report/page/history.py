@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from bokeh.models import ColumnDataSource, HoverTool
-from bokeh.plotting import figure
 
 from schemas.history import BuildRecord, EngineFigures
-from tasks.report.page.charts import FLOAT, INT8, OTHER, Chart, chart_of
 from tasks.report.page.fill import fill
+from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, clear_legend, frame
 
 COLOURS = (INT8, FLOAT, OTHER)
 FAILED = "#d43b30"
@@ -38,13 +37,7 @@ def _line(
     figure_of: Callable[[EngineFigures], float | None],
 ) -> Chart | None:
     """One line an engine over the builds; None where no build has the figure."""
-    plot = figure(
-        height=220,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        x_axis_label="build",
-        y_axis_label=label,
-    )
+    plot = frame("build", label, height=220)
     plot.xaxis.ticker = [build.sequence for build in builds]
     drawn = False
     for index, target in enumerate(sorted({e.engine for b in builds for e in b.engines})):
@@ -76,5 +69,5 @@ def _line(
     plot.add_tools(HoverTool(tooltips=[("build", "@x"), (label, "@y{0.0000}"), ("", "@verdict")]))
     if not drawn:
         return None
-    plot.legend.background_fill_alpha = plot.legend.border_line_alpha = 0
+    clear_legend(plot)
     return chart_of(name, f"{label}, build after build", plot)

@@ -11,7 +11,6 @@ from schemas.evaluate import Accuracy
 from schemas.report import RunReport
 from tasks.report.page.accuracy_charts import layer_errors_chart, pareto_chart
 from tasks.report.page.charts import (
-    Chart,
     accuracy_chart,
     latency_chart,
     layers_chart,
@@ -21,6 +20,7 @@ from tasks.report.page.charts import (
 )
 from tasks.report.page.fill import fill
 from tasks.report.page.flips import Flip
+from tasks.report.page.frame import Chart
 
 
 @dataclass(frozen=True)
