@@ -16,15 +16,17 @@ class ReportPages(SimpleHTTPRequestHandler):
     loopback's names, so that no web page reaches it by a name of its own (DNS rebinding).
     """
 
-    def send_head(self) -> BinaryIO | None:  # type: ignore[override]
+    def send_head(self) -> BinaryIO | None:
         if not self._asked_by_its_name():
-            self.send_error(421)
+            self.send_error(
+                421, "pages here answer to the names of loopback: have a proxy send Host"
+            )
             return None
         place = Path(self.translate_path(self.path)).resolve()
         if not place.is_relative_to(Path(self.directory).resolve()):
             self.send_error(404)
             return None
-        return super().send_head()  # type: ignore[return-value]
+        return super().send_head()
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", POLICY)
