@@ -15,7 +15,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
-from flows.deployed import GATES_FAILED
+from flows.deployed import BAD_INPUT, GATES_FAILED
 from flows.deployed import build as build_job
 from flows.jobs_folder import job_names, jobs_folder
 from flows.store_upkeep import collect_garbage
@@ -26,6 +26,8 @@ from tasks.history.records import histories
 
 BUILD_DEPLOYMENT = "build/build"
 POLL_S = 2.0
+NOTHING_HAPPENS_S = 60.0
+"""After so long without any build at work, say what they wait for."""
 
 log = logging.getLogger("enginesmith")
 
@@ -45,10 +47,11 @@ def nightly(
         retention: What the store keeps afterwards; left out, everything.
     """
     logging.getLogger("enginesmith").setLevel(logging.INFO)
-    names = list(dict.fromkeys(jobs)) or job_names()
-    if not names:
-        raise InputError(f"there is no job file in {jobs_folder()}: put one there, NAME.yaml")
-    states = _on_the_pool(names) if _wants_pool(on) else _here(names)
+    try:
+        names = _names(jobs)
+        states = _on_the_pool(names) if _wants_pool(on) else _here(names)
+    except InputError as error:
+        return Failed(name=BAD_INPUT, message=str(error), data=error)
     summary = NightlySummary(outcomes=tuple(_outcomes(states)))
     create_markdown_artifact(key="nightly", markdown=as_markdown(summary), description="nightly")
     if retention is not None:
@@ -58,6 +61,13 @@ def nightly(
         return Completed(message=f"{len(names)} jobs passed", data=summary)
     said = "; ".join(f"{outcome.job}: {outcome.detail}" for outcome in failed)
     return Failed(message=f"{len(failed)} of {len(names)} jobs failed: {said}", data=summary)
+
+
+def _names(jobs: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(jobs)) or job_names()
+    if not names:
+        raise InputError(f"there is no job file in {jobs_folder()}: put one there, NAME.yaml")
+    return names
 
 
 def as_markdown(summary: NightlySummary) -> str:
@@ -109,14 +119,26 @@ def _on_the_pool(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any
             ) from error
         assert isinstance(started, FlowRun)
         waiting[name] = started
+    patient_until = time.monotonic() + NOTHING_HAPPENS_S
     with get_client(sync_client=True) as client:
         while waiting:
+            at_work = False
             for name, run in list(waiting.items()):
                 state = client.read_flow_run(run.id).state
+                at_work = at_work or (state is not None and not state.is_scheduled())
                 if state is not None and state.is_final():
                     states[name] = (run.id, state)
                     del waiting[name]
                     log.info("nightly: %s: %s", name, state.message)
+            if at_work:
+                patient_until = time.monotonic() + NOTHING_HAPPENS_S
+            elif time.monotonic() > patient_until:
+                log.warning(
+                    "nightly: no worker takes %s: this run has one of its worker's places: start "
+                    "another worker, or raise its --at-once",
+                    ", ".join(waiting),
+                )
+                patient_until = time.monotonic() + NOTHING_HAPPENS_S
             time.sleep(POLL_S if waiting else 0)
     return {name: states[name] for name in names}
 

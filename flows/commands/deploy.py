@@ -26,17 +26,21 @@ def deploy(
 ) -> None:
     """Put work pool, limits, deployments and automations on the Prefect server.
 
-    Done again, it changes only what differs from prefect.yaml.
+    Done again, it changes only what differs from prefect.yaml. With ENGINESMITH_NOTIFY_URL set, a
+    webhook of that address is told of every run that fails; unset, what is there of that stays.
     """
     import json
+    import os
     from dataclasses import asdict
 
     from flows.environment import quiet
 
     quiet()
     from flows.deploy.apply import apply, pieces
+    from flows.deploy.notify import NOTIFY_VARIABLE
 
-    outcomes = list(apply(pieces(file, pool_type, limit), check=check))
+    wanted = pieces(file, pool_type, limit, os.environ.get(NOTIFY_VARIABLE))
+    outcomes = list(apply(wanted, check=check))
     if as_json:
         typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     else:

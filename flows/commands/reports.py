@@ -1,5 +1,6 @@
 """``enginesmith reports``: the reports in a browser."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
@@ -32,7 +33,9 @@ def reports(
     from tasks.report.serve import ReportPages
 
     folder = Store(artifacts).root / "runs"
-    folder.mkdir(exist_ok=True)
+    # Mounted read-only and before the first run there is none: its pages are not found until then.
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
     handler = partial(ReportPages, directory=str(folder))
     try:
         server = ThreadingHTTPServer((host, port), handler)

@@ -12,7 +12,12 @@ def worker(
     pool: Annotated[str, typer.Option(help="work pool to take runs from")] = "enginesmith",
     artifacts: Artifacts = "artifacts",
     at_once: Annotated[
-        int | None, typer.Option(min=1, help="most runs at a time; without it, no bound")
+        int | None,
+        typer.Option(
+            min=1,
+            help="most runs at a time, of which a nightly is one beside its builds; without it, "
+            "no bound",
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

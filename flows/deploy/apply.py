@@ -8,6 +8,7 @@ from flows.api import api
 from flows.deploy.automations import crash_silent_runs
 from flows.deploy.deployments import deployment, read_deployments
 from flows.deploy.limits import limit, slots
+from flows.deploy.notify import notifications
 from flows.deploy.piece import Piece, Status
 from flows.deploy.pool import pool
 
@@ -21,10 +22,13 @@ class Outcome:
     differing: tuple[str, ...]
 
 
-def pieces(file: Path, pool_type: str, limits: Sequence[str]) -> list[Piece]:
+def pieces(
+    file: Path, pool_type: str, limits: Sequence[str], notify: str | None = None
+) -> list[Piece]:
     """All that shall be on the server, each after what it needs.
 
-    Raises InputError where the file, the pool type or a limit cannot be used.
+    ``notify`` is the address of a webhook that failures are told to; without one nothing of that is
+    touched. Raises InputError where the file, the pool type, a limit or the address cannot be used.
     """
     deployments = read_deployments(file)
     pools = sorted({each.work_pool.name for each in deployments})
@@ -33,6 +37,7 @@ def pieces(file: Path, pool_type: str, limits: Sequence[str]) -> list[Piece]:
         *(limit(name, count) for name, count in slots(limits).items()),
         *(deployment(each) for each in deployments),
         crash_silent_runs(),
+        *(notifications(notify) if notify else ()),
     ]
 
 

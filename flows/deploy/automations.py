@@ -9,6 +9,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from flows.deploy.piece import Piece
+from flows.deployed import BAD_INPUT, GATES_FAILED
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -17,7 +18,15 @@ HEARTBEAT_S = 30
 """PREFECT_FLOWS_HEARTBEAT_FREQUENCY of the worker; Prefect takes no less."""
 SILENCE_S = 3 * HEARTBEAT_S
 
-END_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
+END_STATES = (
+    *("Completed", "Failed", "Cancelled", "Crashed", "TimedOut"),
+    *(GATES_FAILED, BAD_INPUT),
+)
+"""Names of states: Prefect names the event of a change by the state's name, not by its type."""
+
+WATCHED = {
+    *("after", "expect", "for_each", "match", "match_related", "posture", "threshold", "within"),
+}
 
 
 def crash_silent_runs(name: str = "crash-silent-runs") -> Piece:
@@ -53,7 +62,7 @@ def crash_silent_runs(name: str = "crash-silent-runs") -> Piece:
 def _piece(automation: AutomationCore) -> Piece:
     def found(client: "SyncPrefectClient") -> dict[str, Any] | None:
         there = client.read_automations_by_name(automation.name)
-        return _essence(there[0]) if len(there) == 1 else None
+        return essence(there[0]) if len(there) == 1 else None
 
     def put(client: "SyncPrefectClient") -> None:
         # One of several with the same name cannot be told from the others: all give way.
@@ -61,16 +70,16 @@ def _piece(automation: AutomationCore) -> Piece:
             client.delete_automation(old.id)
         client.create_automation(automation)
 
-    return Piece(f"automation {automation.name}", _essence(automation), found, put)
+    return Piece(f"automation {automation.name}", essence(automation), found, put)
 
 
-def _essence(automation: AutomationCore) -> dict[str, Any]:
-    """What it watches and does, without what the server adds, in an order of its own."""
+def essence(automation: AutomationCore) -> dict[str, Any]:
+    """What an automation watches and does, without what the server adds, in an order of its own."""
     document = automation.model_dump(mode="json", exclude={"trigger": {"id"}})
     trigger = {
         key: sorted(value) if isinstance(value, list) else value
         for key, value in document["trigger"].items()
-        if key in ("after", "expect", "for_each", "match", "posture", "threshold", "within")
+        if key in WATCHED
     }
     return {
         "trigger": trigger,

@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 GPU = ("docker-compose.yml",)
 CPU = ("docker-compose.yml", "docker-compose.cpu.yml")
-LASTING = ("database", "server", "worker")
+LASTING = ("database", "server", "worker", "reports")
 SECRETS = {"ENGINESMITH_PASSWORD": "for-the-server", "ENGINESMITH_DATABASE_PASSWORD": "for-it"}
 
 
@@ -94,7 +94,7 @@ def test_the_gpu_is_reserved() -> None:
 
 def test_the_override_for_machines_without_a_gpu_reserves_none() -> None:
     services, with_gpu = resolved(CPU)["services"], resolved(GPU)["services"]
-    for name in ("build", "worker", "server", "deploy"):
+    for name in ("build", "worker", "server", "deploy", "reports"):
         service = services[name]
         assert not service.get("deploy")
         assert "nvcr.io" not in base_of(service)
@@ -131,19 +131,44 @@ def test_each_service_waits_for_what_it_needs(files: tuple[str, ...]) -> None:
     services = resolved(files)["services"]
     waits = {
         name: {on: how["condition"] for on, how in services[name]["depends_on"].items()}
-        for name in ("server", "deploy", "worker")
+        for name in ("server", "deploy", "worker", "reports")
     }
     assert waits == {
         "server": {"database": "service_healthy"},
         "deploy": {"server": "service_healthy"},
         "worker": {"server": "service_healthy", "deploy": "service_completed_successfully"},
+        "reports": {"worker": "service_healthy"},
     }
 
 
-def test_only_the_server_is_published_and_only_on_loopback() -> None:
-    services = resolved(GPU)["services"]
-    assert services["server"]["ports"] == ["127.0.0.1:4200:4200"]
-    assert [name for name, service in services.items() if "ports" in service] == ["server"]
+@pytest.mark.parametrize("files", [GPU, CPU])
+def test_only_server_and_reports_are_published_and_only_on_loopback(
+    files: tuple[str, ...],
+) -> None:
+    services = resolved(files)["services"]
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    assert published == {
+        "server": ["127.0.0.1:4200:4200"],
+        "reports": ["127.0.0.1:4201:4201"],
+    }
+
+
+@pytest.mark.parametrize("files", [GPU, CPU])
+def test_what_serves_pages_can_change_nothing_and_runs_link_to_it(files: tuple[str, ...]) -> None:
+    services = resolved(files, ENGINESMITH_REPORTS_PORT="4301")["services"]
+    reports = services["reports"]
+    assert reports["volumes"] == ["artifacts:/artifacts:ro"]
+    assert reports["read_only"] is True
+    assert "environment" not in reports
+    assert set(reports["networks"]) == {"reports"}
+    assert reports["ports"] == ["127.0.0.1:4301:4201"]
+    for name in ("worker", "build"):
+        url = services[name]["environment"]["ENGINESMITH_REPORTS_URL"]
+        assert url == "http://127.0.0.1:4301"
+
+
+def test_nobody_is_notified_unless_a_webhook_is_named() -> None:
+    assert resolved(GPU)["services"]["deploy"]["environment"]["ENGINESMITH_NOTIFY_URL"] == ""
 
 
 @pytest.mark.parametrize("missing", sorted(SECRETS))

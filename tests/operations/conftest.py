@@ -14,14 +14,24 @@ from typing import Any
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
+from flows.submit import find_deployment, follow, start
 from tasks.datasets.fashion_mnist import DEBIAN_FOLDER
 from tests.flows.conftest import small_job
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 UP = [sys.executable, str(ROOT / "scripts" / "operations-up")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Five processes run for these tests: once for all of them, and beside no others."""
+    for item in items:
+        if "service" in getattr(item, "fixturenames", ()):
+            item.add_marker("alone")
 
 
 @dataclass
@@ -32,6 +42,7 @@ class Service:
     jobs: Path
     url: str
     auth: str
+    reports: str
 
     def enginesmith(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """The command line as a client of this server."""
@@ -52,6 +63,12 @@ class Service:
         settings = {PREFECT_API_URL: f"{self.url}/api", PREFECT_API_AUTH_STRING: self.auth}
         with temporary_settings(settings), get_client(sync_client=True) as client:
             yield client
+
+    def trigger(self, deployment: str, parameters: dict[str, Any]) -> FlowRun:
+        """Start a deployment as a person in the UI does, and wait for its end."""
+        with self.client() as client:
+            run = start(client, find_deployment(client, deployment), parameters)
+            return follow(client, run.id, print)
 
 
 def clean_environment() -> dict[str, str]:
@@ -88,7 +105,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         lines = (state / "client.env").read_text().splitlines()
         client = dict(line.split("=", 1) for line in lines)
         url = client["PREFECT_API_URL"].removesuffix("/api")
-        yield Service(state, jobs, url, client["PREFECT_API_AUTH_STRING"])
+        yield Service(
+            state,
+            jobs,
+            url,
+            auth=client["PREFECT_API_AUTH_STRING"],
+            reports=client["ENGINESMITH_REPORTS_URL"],
+        )
     finally:
         subprocess.run([*up, "--down", "--volumes"], check=True)
 

@@ -122,3 +122,13 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     expect(page.get_by_text("100%", exact=False).first).to_be_visible()
     screenshot(page, "progress")
     assert asked == {service.url}, "the UI called out"
+
+    open_artifact(page, service, "page-from-the-form")
+    link = page.get_by_role("link", name="the report as a page").first
+    expect(link).to_have_attribute("href", f"{service.reports}/from-the-form/report.html")
+    with page.context.expect_page() as opened:
+        link.click(modifiers=["ControlOrMeta"])
+    report = opened.value
+    expect(report.get_by_role("heading", name="from-the-form").first).to_be_visible()
+    screenshot(report, "page")
+    assert asked == {service.url, service.reports}, "the page called out"

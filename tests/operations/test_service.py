@@ -41,6 +41,32 @@ def test_its_report_and_progress_are_on_the_server(service: Service, first_submi
     assert progress["description"].startswith("small: done")
 
 
+def test_its_page_is_served_where_the_server_s_link_leads(
+    service: Service, first_submit: Done
+) -> None:
+    assert first_submit.returncode == 0
+    page = f"{service.reports}/small/report.html"
+    assert f"({page})" in artifact(service, "page-small")["data"]
+    with urllib.request.urlopen(page, timeout=10) as found:
+        assert b"<title>" in found.read()
+    assert answer(page, "POST")[0] == 501
+
+
+def test_two_runs_are_compared_from_the_server(service: Service, first_submit: Done) -> None:
+    assert first_submit.returncode == 0
+    other = service.enginesmith("submit", "small", "--set", "calibration.images=48")
+    assert other.returncode == 0, other.stdout
+    run = service.trigger("compare", {"left": "small@1", "right": "small"})
+    assert run.state is not None
+    assert run.state.is_completed(), run.state.message
+    compared = artifact(service, "compare-small-1-small")["data"]
+    assert "calibration.images" in compared
+    nobody = service.trigger("compare", {"left": "small", "right": "smal"})
+    assert nobody.state is not None
+    assert (nobody.state.name, nobody.state.type.value) == ("Bad input", "FAILED")
+    assert "did you mean small?" in (nobody.state.message or "")
+
+
 def test_the_same_again_is_all_cached(service: Service, first_submit: Done) -> None:
     assert first_submit.returncode == 0
     again = service.enginesmith("submit", "small", "--json")
