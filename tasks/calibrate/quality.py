@@ -15,29 +15,34 @@ from schemas.calibrate import (
     TensorQuality,
     TensorRange,
 )
+from schemas.convert import QuantizedMode
 
 MOST_SATURATED = 0.01
 """Share of a tensor's values beyond its grid from which on there is a warning."""
 NAMED = 3
 LEVELS = 127
+LOWEST: dict[QuantizedMode, int] = {"eager": -128, "fx": -128, "pt2e": -127}
+"""Where activations' grids begin, in steps; all of them end at LEVELS."""
 
 
 @torch.inference_mode()
 def saturation(
-    prepared: nn.Module, batches: Iterable[Tensor], table: CalibrationTable
+    prepared: nn.Module, batches: Iterable[Tensor], table: CalibrationTable, mode: QuantizedMode
 ) -> dict[str, float]:
     """The share of each activation's values beyond the ends of its grid, by observer name.
 
-    ``prepared`` is a network with its observers in place, ``batches`` are float32[N, C, H, W].
+    ``prepared`` is a network with its observers in place, as ``mode`` has it, ``batches`` are
+    float32[N, C, H, W].
     """
+    lowest = LOWEST[mode]
     beyond = dict.fromkeys(table.tensors, 0)
     seen = dict.fromkeys(table.tensors, 0)
 
     def counting(name: str, entry: TensorRange) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         # Half a step beyond the last level still rounds to it; a clamp's own bound, such as 6, may
         # lie at that very end, where float32 rounds.
-        low = (-entry.zero_point - 0.5001) * entry.scale
-        high = (255 - entry.zero_point + 0.5001) * entry.scale
+        low = (lowest - 0.5001) * entry.scale
+        high = (LEVELS + 0.5001) * entry.scale
 
         def count(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             x = inputs[0]

@@ -65,6 +65,7 @@ def calibrate(
             quantizer(choice.mode).prepare(network, cheapest, example),
             (torch.from_numpy(b.images) for b in candidates.batches(calibration.batch_size, few)),
             table,
+            choice.mode,
         ),
         len(few),
         candidates.labels[used],

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 
 from schemas.calibrate import CalibrationConfig, CalibrationQuality, CalibrationTable, TensorRange
-from schemas.convert import QuantizationConfig
+from schemas.convert import QuantizationConfig, QuantizedMode
 from tasks.calibrate.convergence import Convergence
 from tasks.calibrate.observe import observe
 from tasks.calibrate.quality import assess, saturation
-from tasks.models.eager import prepare_for_calibration
+from tasks.models.choose import example_of
+from tasks.models.quantizer import quantizer
 from tasks.models.resnet import ResNet
 
 MINMAX = QuantizationConfig(mode="eager", observer="minmax")
@@ -84,20 +85,32 @@ def test_a_grid_wider_than_what_was_seen_is_partly_unused() -> None:
     assert judged(table_of(x=(-0.3, 0.635, 0.01)), [0, 1, 2]).tensors[0].unused == 0.5
 
 
-def test_saturation_is_counted_on_the_network_itself(network: nn.Module) -> None:
+@pytest.mark.parametrize("mode", ["eager", "fx", "pt2e"])
+def test_saturation_is_counted_on_the_network_itself(
+    network: nn.Module, mode: QuantizedMode
+) -> None:
     """Half the grid that minmax chose: what lies beyond is then known from the inputs."""
-    table = observe(network, [IMAGES], MINMAX, images_sha256="")
-    whole = saturation(prepare_for_calibration(network, MINMAX), [IMAGES], table)
+    config = MINMAX.model_copy(update={"mode": mode})
+    chosen, example = quantizer(mode), example_of((1, 8, 8))
+    table = observe(network, [IMAGES], config, images_sha256="")
+    whole = saturation(chosen.prepare(network, config, example), [IMAGES], table, mode)
+    assert len(whole) == len(table.tensors) > 3
     assert max(whole.values()) < 1e-3
-    name = "quant.activation_post_process"
-    entry = table.tensors[name].model_copy(update={"scale": table.tensors[name].scale / 2})
-    halved = table.model_copy(update={"tensors": {**table.tensors, name: entry}})
-    counted = saturation(prepare_for_calibration(network, MINMAX), [IMAGES], halved)
-    expected = float((127.5 * entry.scale < IMAGES).float().mean())
+    # What the network reads is the first that is observed.
+    name = next(iter(table.tensors))
+    halves = {
+        name: entry.model_copy(update={"scale": entry.scale / 2})
+        for name, entry in table.tensors.items()
+    }
+    halved = table.model_copy(update={"tensors": halves})
+    counted = saturation(chosen.prepare(network, config, example), [IMAGES], halved, mode)
+    expected = float((127.5 * halves[name].scale < IMAGES).float().mean())
     assert counted[name] == pytest.approx(expected)
     assert expected > 0.4
+    assert min(counted.values()) > 0
     quality = judged(halved, [0, 1, 2], counted)
-    assert any(f"{name} with {expected:.1%}" in w for w in quality.warnings)
+    worst = max(counted, key=lambda tensor: counted[tensor])
+    assert any(f"{worst} with {counted[worst]:.1%}" in w for w in quality.warnings)
 
 
 def batches(*peaks: float) -> list[torch.Tensor]:
