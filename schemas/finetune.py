@@ -10,7 +10,10 @@ from schemas.train import Epoch
 
 
 class FinetuneConfig(Strict):
-    """A short training from the FP32 checkpoint, with the train stage's own loop."""
+    """A short training from the FP32 checkpoint, with the train stage's own loop.
+
+    Activations keep the ranges that calibration chose; weights follow their own.
+    """
 
     epochs: PositiveInt = 3
     batch_size: PositiveInt = 128
@@ -18,6 +21,13 @@ class FinetuneConfig(Strict):
     momentum: NonNegativeFloat = Field(default=0.9, lt=1)
     weight_decay: NonNegativeFloat = 5e-4
     label_smoothing: NonNegativeFloat = Field(default=0.1, lt=1)
+    distillation: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of the loss that is the distance to the FP32 network's answers; the "
+        "rest is the labels'",
+    )
     crop_padding_px: NonNegativeInt = 4
     horizontal_flip: bool = True
     seed: NonNegativeInt = 0
@@ -37,6 +47,10 @@ class FinetuneSummary(Strict):
     epochs: tuple[Epoch, ...]
     best_epoch: NonNegativeInt = Field(description="0: no epoch was better than the start")
     top1: float = Field(description="of the weights kept, rounding simulated")
+    loss_before: float | None = Field(
+        default=None, description="on the images held out, before the first step"
+    )
+    loss: float | None = Field(default=None, description="the same of the weights kept")
     stopped: str | None = Field(default=None, description="why it ended early; None: it did not")
 
 

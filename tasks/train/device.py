@@ -19,7 +19,7 @@ def choose_device(config: TrainConfig) -> torch.device:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise InputError(
-            "train.device is cuda and torch sees no GPU: check the driver, or use device: cpu"
+            "train.device is cuda and torch sees no GPU: check the driver, or set it to cpu"
         )
     return torch.device("cuda" if config.device != "cpu" and available else "cpu")
 

@@ -1,6 +1,7 @@
 """Quantization-aware training: the train stage's own loop, from a checkpoint, the best kept."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from schemas.errors import InputError
 from schemas.finetune import FinetuneConfig, FinetuneSummary
 from schemas.train import Epoch, TrainConfig
 from tasks.datasets.dataset import Dataset, Indices, InMemory, Pixels, Split
+from tasks.train.objective import NearTeacher
 from tasks.train.rounding import stop_rounding
 from tasks.train.state import StateFile
-from tasks.train.train import DivergedError, top1_of, train
+from tasks.train.train import DivergedError, logits_of, train
 
 log = logging.getLogger("enginesmith")
 
@@ -27,21 +29,27 @@ LOST = 0.1
 
 def finetune(
     rounding: Callable[[], nn.Module],
+    teacher: nn.Module,
     images: Dataset,
     config: FinetuneConfig,
     state: StateFile | None = None,
 ) -> tuple[nn.Module, FinetuneSummary]:
     """Train a network that rounds; it comes back without rounding, with its best weights.
 
-    ``rounding`` makes it, from the FP32 checkpoint. A run whose loss is no longer finite, or that
-    falls far below where it started, is stopped; what was best until then is kept, which may be the
-    start. An interrupted run goes on from ``state``.
+    ``rounding`` makes it, from the FP32 checkpoint, and ``teacher`` is that checkpoint without
+    rounding. The start is post-training quantization's own answer and a candidate like every epoch:
+    what is kept has the lowest loss on the images held out of those that answer no fewer of them
+    right than the start. A run whose loss is no longer finite, or that falls far below where it
+    started, is stopped. An interrupted run goes on from ``state``.
     """
     chosen, held_out = split_off(images, config.seed)
-    keeper = _Keeper(config, held_out, state.path.with_suffix(".best.pt") if state else None)
+    objective = NearTeacher(teacher, config)
+    best = state.path.with_suffix(".best.pt") if state else None
+    keeper = _Keeper(config, objective, held_out, best)
     stopped = None
+    shared = _train_config(config)
     try:
-        _, history = train(rounding, chosen, held_out, _train_config(config), state, keeper)
+        _, history = train(rounding, chosen, held_out, shared, state, keeper, objective)
         epochs = history.epochs
     except DivergedError as error:
         stopped, epochs = str(error), tuple(keeper.epochs)
@@ -56,6 +64,8 @@ def finetune(
         epochs=epochs,
         best_epoch=keeper.best_epoch,
         top1=keeper.best_top1,
+        loss_before=keeper.loss_before,
+        loss=keeper.best_loss,
         stopped=stopped,
     )
     return stop_rounding(model).eval(), summary
@@ -64,13 +74,18 @@ def finetune(
 class _Keeper:
     """What the loop asks before and after every epoch: freezes BatchNorm late, keeps the best."""
 
-    def __init__(self, config: FinetuneConfig, held_out: Dataset, file: Path | None) -> None:
+    def __init__(
+        self, config: FinetuneConfig, objective: NearTeacher, held_out: Dataset, file: Path | None
+    ) -> None:
         self._config = config
+        self._objective = objective
         self._held_out = held_out
         self._file = file
+        self._wanted = torch.empty(0)
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = 0
         self.best_top1 = self.top1_before = 0.0
+        self.best_loss = self.loss_before = math.inf
         self.epochs: list[Epoch] = []
         self.stopped: str | None = None
 
@@ -79,10 +94,13 @@ class _Keeper:
 
         An interrupted run whose best weights are gone starts anew.
         """
+        self._objective.to(next(model.parameters()).device)
+        self._wanted, _ = logits_of(self._objective.teacher, self._held_out)
         if done and self._file is not None and self._file.is_file():
             kept = torch.load(self._file, weights_only=True)
             self.best, self.best_epoch = kept["weights"], kept["epoch"]
-            self.best_top1, self.top1_before = kept["top1"], kept["before"]
+            self.best_top1, self.top1_before = kept["top1"], kept["top1_before"]
+            self.best_loss, self.loss_before = kept["loss"], kept["loss_before"]
             self.epochs = list(done)
             return done
         if done:
@@ -90,9 +108,22 @@ class _Keeper:
                 "finetune: the best weights of the interrupted run are missing: remove "
                 f"{self._file and self._file.parent} and run again"
             )
-        self.top1_before = self.best_top1 = top1_of(model, self._held_out)
-        self._keep(model, 0, self.top1_before)
+        self.top1_before, self.loss_before = self._judge(model)
+        log.info(
+            "finetune: top-1 %.4f, loss %.4g on %d images held out, before the first step",
+            self.top1_before,
+            self.loss_before,
+            len(self._held_out),
+        )
+        self._keep(model, 0, self.top1_before, self.loss_before)
         return done
+
+    @torch.no_grad()
+    def _judge(self, model: nn.Module) -> tuple[float, float]:
+        """Top-1 and loss on the images held out, rounding simulated."""
+        logits, labels = logits_of(model, self._held_out)
+        loss = self._objective.between(self._wanted, logits, labels)
+        return (logits.argmax(1) == labels).double().mean().item(), loss.item()
 
     def before_epoch(self, model: nn.Module, number: int) -> None:
         """The network is in training mode; late epochs leave BatchNorm's statistics alone."""
@@ -104,25 +135,28 @@ class _Keeper:
     def after_epoch(self, model: nn.Module, epoch: Epoch) -> bool:
         """Whether to go on."""
         self.epochs.append(epoch)
-        if epoch.top1 > self.best_top1:
-            self._keep(model, epoch.epoch, epoch.top1)
-        if epoch.top1 < self.top1_before - LOST:
+        top1, loss = self._judge(model)
+        log.info("finetune: top-1 %.4f, loss %.4g on the images held out", top1, loss)
+        if top1 >= self.top1_before and loss < self.best_loss:
+            self._keep(model, epoch.epoch, top1, loss)
+        if top1 < self.top1_before - LOST:
             self.stopped = (
-                f"top-1 fell from {self.top1_before:.4f} to {epoch.top1:.4f} in epoch "
+                f"top-1 fell from {self.top1_before:.4f} to {top1:.4f} in epoch "
                 f"{epoch.epoch}: lower finetune.learning_rate ({self._config.learning_rate:g})"
             )
             log.warning("finetune: %s; the best weights until then are kept", self.stopped)
         return self.stopped is None
 
-    def _keep(self, model: nn.Module, number: int, top1: float) -> None:
+    def _keep(self, model: nn.Module, number: int, top1: float, loss: float) -> None:
         self.best = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-        self.best_epoch, self.best_top1 = number, top1
+        self.best_epoch, self.best_top1, self.best_loss = number, top1, loss
         if self._file is None:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(".partial")
-        kept = {"weights": self.best, "epoch": number, "top1": top1, "before": self.top1_before}
-        torch.save(kept, partial)
+        figures = {"epoch": number, "top1": top1, "loss": loss}
+        before = {"top1_before": self.top1_before, "loss_before": self.loss_before}
+        torch.save({"weights": self.best, **figures, **before}, partial)
         partial.replace(self._file)
 
     def remove(self) -> None:
@@ -132,7 +166,7 @@ class _Keeper:
 
 def _train_config(config: FinetuneConfig) -> TrainConfig:
     """The train stage's settings; float32, as rounding has to be."""
-    shared = config.model_dump(exclude={"freeze_norm_after"})
+    shared = config.model_dump(exclude={"freeze_norm_after", "distillation"})
     return TrainConfig(**shared, precision="float32", cuda_graphs=False)
 
 

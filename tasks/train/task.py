@@ -89,7 +89,7 @@ def finetune(
             quantization,
         )
 
-    network, summary = fit(rounding, images, config, state)
+    network, summary = fit(rounding, load_float32(model, store), images, config, state)
     with store.workspace() as folder:
         file = folder / "finetuned.safetensors"
         save_weights(network, file)

@@ -18,6 +18,7 @@ from tasks.progress import track
 from tasks.train.augment import augment, cutout
 from tasks.train.device import autocast, choose_device, choose_precision, device_name, tuned
 from tasks.train.graphed import graphed
+from tasks.train.objective import Objective
 from tasks.train.schedule import one_cycle
 from tasks.train.state import StateFile
 
@@ -54,12 +55,13 @@ def train(
     config: TrainConfig,
     state: StateFile | None = None,
     watcher: Watcher | None = None,
+    objective: Objective | None = None,
 ) -> tuple[nn.Module, TrainingHistory]:
     """Build a network and train it; the network comes back in evaluation mode on the CPU.
 
     The seed fixes initial weights, order, augmentation and dropout: the same job on the same CPU
     and threads gives the same weights, and so does one interrupted and continued from ``state``.
-    A GPU's sums vary from run to run.
+    A GPU's sums vary from run to run. ``objective`` takes the place of the labels' cross-entropy.
 
     Raises InputError where the network does not take the images, does not give one logit per class,
     or the loss stops being finite (DivergedError).
@@ -70,6 +72,8 @@ def train(
         model = build()
         _check_fit(model, train_set)
         run = _Run(model, train_set, config, device, precision)
+        if objective is not None:
+            run.objective = objective
         test = _Images(test_set, device)
         done = state.restore(model, run.optimizer) if state else []
         if watcher is not None:
@@ -154,6 +158,7 @@ class _Run:
         self.images_per_epoch = self.steps * self.batch
         self.learning_rate = 0.0
         self.before_epoch: Callable[[nn.Module, int], None] = lambda *_: None
+        self.objective: Objective = self._labels_loss
         self.forward: Callable[[Tensor], Tensor] = self.model
         if device.type == "cuda" and config.cuda_graphs:
             images = self.images.raw(torch.arange(self.batch, device=device))
@@ -203,13 +208,15 @@ class _Run:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
-            loss = nn.functional.cross_entropy(
-                self.forward(images), labels, label_smoothing=self.config.label_smoothing
-            )
+            loss = self.objective(images, self.forward(images), labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
+
+    def _labels_loss(self, _: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        smoothing = self.config.label_smoothing
+        return nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
     def _check_loss(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
@@ -220,9 +227,13 @@ class _Run:
             )
 
 
-def top1_of(model: nn.Module, images: Dataset) -> float:
-    """Share of a dataset's images whose largest logit is their label's, in float32."""
-    return _top1(model, _Images(images, next(model.parameters()).device))
+@torch.no_grad()
+def logits_of(model: nn.Module, images: Dataset) -> tuple[Tensor, Tensor]:
+    """A dataset's logits float32[N, classes] and labels int64[N], on the network's device."""
+    model.eval()
+    shown = _Images(images, next(model.parameters()).device)
+    parts = torch.split(torch.arange(len(shown.labels), device=shown.device), 500)
+    return torch.cat([model(shown.normalised(shown.raw(part))) for part in parts]), shown.labels
 
 
 def _top1(model: nn.Module, images: _Images) -> float:
