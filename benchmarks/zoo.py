@@ -1,14 +1,15 @@
 """Every classification architecture of torchvision, through every stage, by each way to quantize.
 
     python benchmarks/zoo.py [--modes eager pt2e] [--jobs 2] [--models resnet18 ...] [--again]
+    python benchmarks/zoo.py --table --into docs/zoo.md
 
 Each network and mode is one process, smallest network first: prepare, calibrate on 8 images of
 noise, convert, export, surgery with its proof on 4 of the images, lint, a TensorRT-RTX plan for
 compute capability 8.6, OpenVINO. Weights are random, with batch statistics of the same noise: this
 is about what goes through and what it becomes, never about accuracy. One line of JSON a network and
 mode is appended to --results; those already there are not run again, and those that failed only
-with --again. Prints the table of all results, as Markdown. Exit status 1 where a network got
-through by none of the modes.
+with --again. Prints the table of all results, as Markdown, or writes it into the page that docs/
+has of it. Exit status 1 where a network got through by none of the modes.
 """
 
 import argparse
@@ -21,12 +22,12 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import zoo_worker
 from zoo_networks import Entry, entries
+from zoo_table import Row, done, read, tables, write_into
 
 # One server imports everything once; each network is a fork of it. It looks at the environment for
 # modules, and not at this process's sys.path.
@@ -36,7 +37,6 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["zoo_worker"])
 MODES = ("eager", "pt2e")
-Row = dict[str, Any]
 
 
 def main() -> None:
@@ -51,27 +51,25 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(".benchmarks/zoo.jsonl"))
     parser.add_argument("--again", action="store_true", help="run what failed once more")
     parser.add_argument("--table", action="store_true", help="run nothing, print the table")
+    parser.add_argument("--into", type=Path, help="write the tables there, between their marks")
+    parser.add_argument("--largest-first", action="store_true", help="best with many cores")
     parser.add_argument("--minutes", type=float, help="start no network after that time")
     arguments = parser.parse_args()
     known = entries(int(arguments.most_parameters))
     chosen = [e for e in known if arguments.models is None or e.name in arguments.models]
     if not arguments.table:
         arguments.results.parent.mkdir(parents=True, exist_ok=True)
-        run_all(chosen, arguments)
+        run_all(chosen[::-1] if arguments.largest_first else chosen, arguments)
     rows = read(arguments.results)
-    print_tables(chosen, rows, arguments.modes)
-    lost = [e.name for e in chosen if not any(_done(rows, e, m) for m in arguments.modes)]
+    text = tables(chosen, rows, arguments.modes)
+    if arguments.into is None:
+        print(text)
+    else:
+        write_into(arguments.into, text)
+    lost = [e.name for e in chosen if not any(done(rows, e, m) for m in arguments.modes)]
     if lost:
-        print(f"\nthrough by none: {', '.join(lost)}")
+        print(f"through by none: {', '.join(lost)}", file=sys.stderr)
     sys.exit(1 if lost else 0)
-
-
-def read(results: Path) -> dict[tuple[str, str], Row]:
-    """The last row of each network and mode."""
-    if not results.is_file():
-        return {}
-    rows = [json.loads(line) for line in results.read_text().splitlines()]
-    return {(row["network"], row["mode"]): row for row in rows}
 
 
 def run_all(chosen: list[Entry], arguments: argparse.Namespace) -> None:
@@ -152,52 +150,6 @@ def _reason(status: int | None, timed_out: bool, timeout_s: float, said: list[st
         return f"killed by signal {-status}"
     raised = [line for line in said if line.split(":")[0].rpartition(".")[2].endswith("Error")]
     return (raised or said or ["no reason given"])[-1][:300]
-
-
-def _done(rows: dict[tuple[str, str], Row], entry: Entry, mode: str) -> bool:
-    return rows.get((entry.name, mode), {}).get("stage") == "done"
-
-
-def print_tables(chosen: list[Entry], rows: dict[tuple[str, str], Row], modes: list[str]) -> None:
-    """What went through, and why the rest did not."""
-    heads = ["network", "M parameters", "size", "mode", "reached", "convs and products INT8"]
-    heads += ["of these in the plan", "kernels", "steps off torch", "INT8 to FP32, dB", "s"]
-    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
-    failures = []
-    for entry in chosen:
-        for mode in modes:
-            row = rows.get((entry.name, mode))
-            if row is None:
-                print(_line(entry, mode, "not run"))
-                continue
-            if row["stage"] != "done":
-                failures.append((entry.name, mode, row["stage"], row["why"]))
-            reached = "all" if row["stage"] == "done" else f"stopped at {row['stage']}"
-            print(_line(entry, mode, reached, row))
-    for mode in modes:
-        through = sum(_done(rows, entry, mode) for entry in chosen)
-        print(f"\n{mode}: {through} of {len(chosen)} all the way")
-    if failures:
-        print("\n| network | mode | stopped at | because |\n|---|---|---|---|")
-        for failure in failures:
-            print("| " + " | ".join(cell.replace("|", "/") for cell in failure) + " |")
-
-
-def _line(entry: Entry, mode: str, reached: str, row: Row | None = None) -> str:
-    row = row or {}
-    shares = [
-        f"{row[part]} of {row[whole]}" if whole in row else ""
-        for part, whole in (
-            ("int8_products", "products"),
-            ("plan_int8_products", "plan_products"),
-        )
-    ]
-    steps = f"{row['parity_steps']:.1f}" if "parity_steps" in row else ""
-    took = f"{sum(row['seconds'].values()):.0f}" if row else ""
-    size = f"{entry.parameters / 1e6:.1f}"
-    figures = (*shares, row.get("kernels", ""), steps, row.get("sqnr_db", ""), took)
-    cells = (entry.name, size, entry.size, mode, reached, *figures)
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 if __name__ == "__main__":

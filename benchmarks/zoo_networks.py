@@ -1,5 +1,6 @@
 """The networks of the zoo: what torchvision lists, one size each, random weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,14 @@ from torch import Tensor, nn
 SIZES = {"alexnet": 224, "maxvit_t": 224, "inception_v3": 96}
 # Those of a family whose members are all beyond the limit on parameters: its smallest.
 REPRESENTATIVES = ("vgg11", "vgg11_bn")
-EXTRA = {"resnet50_fpn": 26_900_000, "fcn_resnet50": 33_000_000}
+# Bodies of detectors and segmentation networks: name, parameters.
+EXTRA = {
+    "ssdlite_mobilenet_v3_large": 3_800_000,
+    "mobilenet_v3_large_fpn": 4_800_000,
+    "resnet50_fpn": 26_900_000,
+    "fcn_resnet50": 33_000_000,
+    "deeplabv3_resnet50": 39_600_000,
+}
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,8 @@ class Entry:
 def entries(most_parameters: int) -> list[Entry]:
     """Every classification architecture up to a number of parameters, smallest first.
 
-    Besides them one detection backbone, one segmentation network, and one network of each family
-    that is larger throughout.
+    Besides them bodies of detectors, segmentation networks, and one network of each family that is
+    larger throughout.
     """
     found = []
     for name in torchvision.models.list_models(module=torchvision.models):
@@ -58,10 +66,10 @@ def make(name: str, size: int, images: Tensor) -> nn.Module:
 
 
 def _construct(name: str, size: int) -> nn.Module:
-    if name == "resnet50_fpn":
-        return PooledPyramid()
-    if name == "fcn_resnet50":
-        return SegmentationLogits()
+    if name in _BODIES:
+        return PooledLevels(_BODIES[name]())
+    if name in ("fcn_resnet50", "deeplabv3_resnet50"):
+        return SegmentationLogits(name)
     options: dict[str, Any] = {}
     if name.startswith("vit"):
         options = {"image_size": size}
@@ -71,22 +79,52 @@ def _construct(name: str, size: int) -> nn.Module:
     return network
 
 
-class PooledPyramid(nn.Module):
-    """The body of torchvision's detectors, ResNet-50 with a feature pyramid, as one tensor.
+def _resnet50_fpn() -> nn.Module:
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 
-    float32[N, 3, H, W] to float32[N, 5 * 256]: each level, averaged over its positions.
+    body: nn.Module = resnet_fpn_backbone(
+        backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
+    )
+    return body
+
+
+def _mobilenet_v3_large_fpn() -> nn.Module:
+    from torchvision.models.detection.backbone_utils import mobilenet_backbone
+
+    body: nn.Module = mobilenet_backbone(
+        backbone_name="mobilenet_v3_large",
+        weights=None,
+        fpn=True,
+        norm_layer=nn.BatchNorm2d,
+        trainable_layers=6,
+    )
+    return body
+
+
+def _ssdlite_mobilenet_v3_large() -> nn.Module:
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    detector = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    body: nn.Module = detector.backbone
+    return body
+
+
+_BODIES: dict[str, Callable[[], nn.Module]] = {
+    "resnet50_fpn": _resnet50_fpn,
+    "mobilenet_v3_large_fpn": _mobilenet_v3_large_fpn,
+    "ssdlite_mobilenet_v3_large": _ssdlite_mobilenet_v3_large,
+}
+
+
+class PooledLevels(nn.Module):
+    """The body of one of torchvision's detectors, its levels of features as one tensor.
+
+    float32[N, 3, H, W] to float32[N, features]: each level, averaged over its positions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-
-        self.body = resnet_fpn_backbone(
-            backbone_name="resnet50",
-            weights=None,
-            norm_layer=nn.BatchNorm2d,
-            trainable_layers=5,
-        )
+        self.body = body
 
     def forward(self, images: Tensor) -> Tensor:
         levels = self.body(images)
@@ -94,13 +132,12 @@ class PooledPyramid(nn.Module):
 
 
 class SegmentationLogits(nn.Module):
-    """FCN on ResNet-50: float32[N, 3, H, W] to the logits float32[N, 21, H, W] of its main head."""
+    """A network of torchvision.models.segmentation, its main head: logits float32[N, 21, H, W]."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__()
-        self.network = torchvision.models.segmentation.fcn_resnet50(
-            weights=None, weights_backbone=None
-        )
+        make = getattr(torchvision.models.segmentation, name)
+        self.network = make(weights=None, weights_backbone=None)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)["out"]

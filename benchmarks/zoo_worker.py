@@ -33,6 +33,7 @@ from tasks.engine.build import build_engine
 from tasks.models.exporter import write_onnx
 from tasks.models.pt2e import quantizer as _  # noqa: F401  The same.
 from tasks.models.quantizer import quantizer
+from tasks.profiling.machine import describe_machine
 from tasks.runtimes.registry import runtime
 from tasks.surgery.lint import lint
 from tasks.surgery.parity import prove
@@ -57,6 +58,7 @@ def run(name: str, size: int, mode: QuantizedMode, folder: Path) -> None:
 
 
 def go(name: str, size: int, mode: QuantizedMode, folder: Path, diary: "Diary") -> None:
+    diary.note(machine=f"{describe_machine()}, torch {torch.__version__.partition('+')[0]}")
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(CALIBRATION_IMAGES, 3, size, size, generator=generator)
     some = images[:PARITY_IMAGES]
