@@ -8,9 +8,10 @@ from torch import Tensor, fx, nn
 
 from schemas.convert import QuantizationConfig
 from tasks.models.prepare.fuse import fuse
-from tasks.models.prepare.normalize import fold_sizes, normalize
+from tasks.models.prepare.normalize import normalize
 from tasks.models.prepare.operations import WEIGHTED
 from tasks.models.prepare.place import Placement, place_stubs
+from tasks.models.prepare.sizes import fold_sizes
 from tasks.models.prepare.trace import UntraceableError, trace
 from tasks.models.selection import Selection
 
