@@ -15,6 +15,7 @@ from flows.commands import (
     explain,
     history,
     infer,
+    init,
     inspect,
     lint,
     nightly,
@@ -41,7 +42,15 @@ app = typer.Typer(
     "measured fast.\n\nStart with `enginesmith run jobs/quickstart.yaml`.",
 )
 PANELS = {
-    "A job": (run.run, train.train, sweep.sweep, explain.explain, schema.schema, doctor.doctor),
+    "A job": (
+        init.init,
+        run.run,
+        train.train,
+        sweep.sweep,
+        explain.explain,
+        schema.schema,
+        doctor.doctor,
+    ),
     "A graph or a plan": (
         surgery.surgery,
         lint.lint,

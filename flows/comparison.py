@@ -8,7 +8,7 @@ from schemas.artifact import ArtifactRef
 from schemas.base import Target
 from schemas.compare import Comparison
 from schemas.engine import LayerPair, LayerTable
-from schemas.errors import InputError, StaleArtifactError
+from schemas.errors import InputError, StaleArtifactError, nearest
 from schemas.report import RunReport
 from schemas.surgery import GraphDiff
 from tasks.artifacts.store import Store
@@ -53,12 +53,10 @@ def find(store: Store, given: str) -> Finished:
     wanted = int(numbered["build"])
     build = next((x for x in history.builds if x.sequence == wanted), None)
     if build is None:
-        known = [x.sequence for x in history.builds]
+        known = [f"{numbered['job']}@{x.sequence}" for x in history.builds]
         raise InputError(
-            f"{given}: job {numbered['job']} has no build {wanted} "
-            f"(its builds are {known[0]} to {known[-1]}): enginesmith history {numbered['job']}"
-            if known
-            else f"{given}: no build of {numbered['job']} can be read"
+            f"{given}: job {numbered['job']} has no build {wanted}: "
+            f"{nearest(given, known, none='check enginesmith history')}"
         )
     try:
         report, _ = read_report(store.open(build.report))

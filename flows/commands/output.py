@@ -43,6 +43,5 @@ def write_page(file: Path, page: str) -> None:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InputError(
-            f"--html {file}: cannot be written ({error.strerror}): name a file in a folder that "
-            "exists and is yours"
+            f"--html {file} cannot be written ({error.strerror}): choose a folder of yours"
         ) from error

@@ -102,7 +102,7 @@ def test_the_command_prints_json_and_a_page_of_one_file(two_runs: Workshop, tmp_
     ("name", "message"),
     [
         ("smal", "did you mean small?"),
-        ("small@9", "has no build 9 (its builds are 1 to 2)"),
+        ("small@9", "has no build 9: did you mean small@"),
         ("nowhere@1", "no build of 'nowhere' has finished"),
     ],
 )
