@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 JOB ?= jobs/quickstart.yaml
 RUN_ARGS ?=
 PYTEST_ARGS ?=
+# Tools that look at the locks and are in none of them.
+PIP_AUDIT ?= 2.10.1
+CYCLONEDX ?= 7.5.0
 
 # Nothing here reports home: neither Prefect's server nor the libraries that honour DO_NOT_TRACK.
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
@@ -16,7 +19,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export VENV
 
-.PHONY: help demo test venv venv-dev data lint format types imports unit coverage docs lock container clean clean-all
+.PHONY: help demo test venv venv-dev data lint format types imports unit coverage docs lock container audit sbom clean clean-all
 
 help: ## this list
 	@echo "enginesmith: a PyTorch vision model in, a proven INT8 engine out."
@@ -72,6 +75,16 @@ lock: ## write both locks anew from pyproject.toml (needs uv)
 container: ## build the image without a Docker daemon and run the quickstart in it (root, Debian)
 	scripts/container-build
 	scripts/container-quickstart
+
+audit: ## look the locked packages up among known vulnerabilities (needs uv and the network)
+	# strict: a package that could not be looked up is no package without vulnerabilities.
+	uvx --from pip-audit==$(PIP_AUDIT) pip-audit --strict --disable-pip --require-hashes -r requirements.lock
+	uvx --from pip-audit==$(PIP_AUDIT) pip-audit --strict --disable-pip --require-hashes -r requirements-gpu.lock
+
+sbom: ## write build/sbom.cdx.json, a CycloneDX bill of what requirements.lock installs (needs uv)
+	@mkdir -p build
+	uvx --from cyclonedx-bom==$(CYCLONEDX) cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --output-file build/sbom.cdx.json
 
 clean: ## remove caches and build leftovers; keeps .venv, artifacts and datasets
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
