@@ -76,8 +76,8 @@ container: ## build the image without a Docker daemon and run the quickstart in 
 	scripts/container-build
 	scripts/container-quickstart
 
+# strict: a package that could not be looked up is no package without vulnerabilities.
 audit: ## look the locked packages up among known vulnerabilities (needs uv and the network)
-	# strict: a package that could not be looked up is no package without vulnerabilities.
 	uvx --from pip-audit==$(PIP_AUDIT) pip-audit --strict --disable-pip --require-hashes -r requirements.lock
 	uvx --from pip-audit==$(PIP_AUDIT) pip-audit --strict --disable-pip --require-hashes -r requirements-gpu.lock
 
