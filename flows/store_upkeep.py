@@ -6,6 +6,7 @@ from tasks.artifacts.store import Store
 from tasks.history.keep import Kept, kept
 from tasks.history.origins import digests
 from tasks.history.records import HISTORY, histories, read_record
+from tasks.publish.verify import damaged_publications
 from tasks.upkeep.collect import collect
 from tasks.upkeep.listing import list_store
 from tasks.upkeep.verify import Maker, verify
@@ -21,7 +22,7 @@ def collect_garbage(store: Store, policy: RetentionPolicy, *, dry_run: bool = Fa
 
 
 def verify_store(store: Store, *, remove: bool = False) -> VerifyReport:
-    """Read everything through; the history's records too."""
+    """Read everything through; the history's records and what is published too."""
     makers: dict[str, Maker] = {}
     for job, history in histories(store):
         for build in history.builds:
@@ -29,7 +30,8 @@ def verify_store(store: Store, *, remove: bool = False) -> VerifyReport:
                 for digest in digests(stage.outputs):
                     makers.setdefault(digest, Maker(stage.stage, stage.name, job))
             makers.setdefault(build.report.sha256, Maker("report", "report", job))
-    return verify(store, makers, _damaged_records(store), remove=remove)
+    others = [*_damaged_records(store), *damaged_publications(store)]
+    return verify(store, makers, others, remove=remove)
 
 
 def _damaged_records(store: Store) -> list[Finding]:

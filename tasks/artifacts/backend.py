@@ -70,6 +70,10 @@ class Backend(Protocol):
         """Every file below a folder of the store, in the order of the keys."""
         ...
 
+    def scratch(self) -> Iterator[Entry]:
+        """What writers have not finished, there and here; ``remove`` takes these keys too."""
+        ...
+
     def remove(self, key: str) -> None:
         """Remove a file, a link or a fetched copy; one that is gone already is no matter."""
         ...

@@ -4,12 +4,14 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from schemas.errors import InputError
 from tasks.artifacts.backend import Entry
 from tasks.artifacts.inside import inside
+from tasks.artifacts.trouble import writing_to
 
 
 class Folder:
@@ -46,19 +48,25 @@ class Folder:
 
     def put(self, file: Path, key: str) -> None:
         target = inside(self.root, key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.chmod(0o644)
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-        file.replace(target)
+        with writing_to(self.root):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.chmod(0o644)
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            file.replace(target)
 
     def read(self, key: str) -> bytes:
         return self.fetch(key).read_bytes()
 
     def write(self, key: str, data: bytes) -> None:
-        with tempfile.NamedTemporaryFile(dir=self.root / "tmp", delete=False) as file:
-            file.write(data)
-        self.put(Path(file.name), key)
+        with writing_to(self.root):
+            with tempfile.NamedTemporaryFile(dir=self.root / "tmp", delete=False) as file:
+                part = Path(file.name)
+            try:
+                part.write_bytes(data)
+                self.put(part, key)
+            finally:
+                part.unlink(missing_ok=True)
 
     def stream(self, key: str) -> BinaryIO:
         return self.fetch(key).open("rb")
@@ -80,8 +88,16 @@ class Folder:
                 link = stat.S_ISLNK(status.st_mode)
                 yield Entry(key, status.st_size, status.st_mtime, link)
 
+    def scratch(self) -> Iterator[Entry]:
+        return self.entries("tmp")
+
     def remove(self, key: str) -> None:
-        inside(self.root, key).unlink(missing_ok=True)
+        path = inside(self.root, key)
+        path.unlink(missing_ok=True)
+        # A scratch folder goes with its last file.
+        with suppress(OSError):
+            while key.startswith("tmp/") and (path := path.parent) != self.root / "tmp":
+                path.rmdir()
 
     def now(self) -> float:
         with tempfile.NamedTemporaryFile(dir=self.root / "tmp") as probe:

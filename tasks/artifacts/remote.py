@@ -9,14 +9,18 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tasks.artifacts.backend import Entry
+from tasks.artifacts.folder import Folder
 from tasks.artifacts.inside import check_key, inside
 from tasks.artifacts.trouble import explained
 
+COPIES = "copies/"
+"""What the keys of files start with that are on this machine only."""
 COPIES_VARIABLE = "ENGINESMITH_STORE_COPIES"
 # Where an upload is visible only once it is whole. Elsewhere a rename makes it so.
 WHOLE_UPLOADS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "memory"})
@@ -123,7 +127,15 @@ class Remote:
             key = path[strip:] if path.startswith(self.base) else f"{prefix}/{Path(path).name}"
             yield Entry(key, int(info["size"]), _modified(info))
 
+    def scratch(self) -> Iterator[Entry]:
+        yield from self.entries("tmp")
+        for entry in Folder(self.root).scratch():
+            yield replace(entry, key=COPIES + entry.key)
+
     def remove(self, key: str) -> None:
+        if key.startswith(COPIES):
+            Folder(self.root).remove(key.removeprefix(COPIES))
+            return
         with explained(self.location), suppress(FileNotFoundError):
             self.files.rm_file(self._path(key))
         self._there.discard(key)
@@ -163,8 +175,6 @@ class Remote:
 
     def drop_copies(self, older_than: float) -> list[Entry]:
         """Remove copies that were fetched before a time of this machine's clock; lists them."""
-        from tasks.artifacts.folder import Folder
-
         old = [x for x in Folder(self.root).entries("objects") if x.modified < older_than]
         for entry in old:
             (self.root / entry.key).unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from schemas.artifact import ArtifactRef
 from schemas.errors import StaleArtifactError
 from tasks.artifacts.backend import open_backend
+from tasks.artifacts.trouble import writing_to
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -54,8 +55,16 @@ class Store:
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A scratch folder beside the store's files on this machine, gone when left."""
-        with tempfile.TemporaryDirectory(dir=self.root / "tmp") as folder:
+        """A scratch folder beside the store's files on this machine, gone when left.
+
+        Raises InputError where the disk takes no more files.
+        """
+        tmp = self.root / "tmp"
+        with (
+            writing_to(self.root),
+            # Of a disk that went read-only meanwhile, the write is to be told of, not the clean-up.
+            tempfile.TemporaryDirectory(dir=tmp, ignore_cleanup_errors=True) as folder,
+        ):
             yield Path(folder)
 
     def holds(self, file: Path) -> bool:

@@ -1,7 +1,9 @@
-"""What goes wrong with a remote store, in one line: what, where and how to fix it."""
+"""What goes wrong with a store, in one line: what, where and how to fix it."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from schemas.errors import InputError
 
@@ -9,6 +11,29 @@ CREDENTIALS = (
     "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN or AWS_PROFILE, or what "
     "the file system's own library reads"
 )
+
+MAKE_ROOM = "free some, with enginesmith cache gc for one, or name another with --artifacts"
+WRITING = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EROFS: "mount it writable, or name another with --artifacts",
+    errno.EIO: "check the disk, or name another with --artifacts",
+}
+"""What to do about a disk that takes nothing, by how it says so."""
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn what a full, read-only or failing disk says into InputError."""
+    try:
+        yield
+    except OSError as error:
+        fix = WRITING.get(error.errno or 0)
+        if fix is None:
+            raise
+        raise InputError(
+            f"artifact folder {folder} takes no more files ({error.strerror}): {fix}"
+        ) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from schemas.artifact import ArtifactRef
 from tasks.artifacts.backend import Entry
 from tasks.artifacts.store import Store
 
-OBJECTS, RESULTS, TEMPORARY = "objects", "results", "tmp"
+OBJECTS, RESULTS = "objects", "results"
 OBJECT = re.compile(r"^objects/([0-9a-f]{2})/(?P<digest>\1[0-9a-f]{62})(\.[a-z0-9]+)*$")
 KEY_DIGEST = re.compile(r"-[0-9a-f]{64}$")
 

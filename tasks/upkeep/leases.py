@@ -91,7 +91,11 @@ def held(store: Store, kind: Kind) -> Iterator[Lease]:
     finally:
         ended.set()
         thread.join()
-        store.backend.remove(lease.key)
+        try:
+            store.backend.remove(lease.key)
+        except (InputError, OSError) as error:
+            # What went wrong inside is what has to be said, and a lease ends by itself.
+            log.warning("lease %s stays for %.0f minutes: %s", lease.key, VOID_S / 60, error)
 
 
 @contextmanager

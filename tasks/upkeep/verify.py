@@ -8,7 +8,7 @@ from schemas.artifact import ArtifactRef
 from schemas.store import Finding, VerifyReport
 from tasks.artifacts.backend import Entry
 from tasks.artifacts.store import Store
-from tasks.upkeep.inventory import OBJECTS, TEMPORARY, CachedResult, cached_results, digest_in
+from tasks.upkeep.inventory import OBJECTS, CachedResult, cached_results, digest_in
 
 CHUNK_BYTES = 1 << 20
 LEFT_OVER_S = 3600.0
@@ -31,14 +31,14 @@ class Maker:
 def verify(
     store: Store,
     makers: dict[str, Maker],
-    damaged_records: Iterable[Finding] = (),
+    others: Iterable[Finding] = (),
     *,
     remove: bool = False,
 ) -> VerifyReport:
     """Look at everything, and with ``remove`` remove what is not right, so that a run rebuilds it.
 
-    ``makers`` says of objects, by digest, who made them; ``damaged_records`` is what the history
-    found out about itself.
+    ``makers`` says of objects, by digest, who made them; ``others`` is what history and
+    publications found out about themselves.
     """
     results = list(cached_results(store))
     for result in results:
@@ -46,7 +46,7 @@ def verify(
             makers.setdefault(ref.sha256, Maker(ref.kind, result.task))
     objects = list(store.backend.entries(OBJECTS))
     findings = [*_objects(store, objects, makers), *_results(results, objects)]
-    findings += [*_left_overs(store), *damaged_records]
+    findings += [*_left_overs(store), *others]
     if remove:
         for finding in findings:
             store.backend.remove(finding.key)
@@ -130,7 +130,7 @@ def _left_overs(store: Store) -> Iterator[Finding]:
 
 def left_overs(store: Store, older_than_s: float) -> list[Entry]:
     """Temporary files that nobody can be writing any more."""
-    found = list(store.backend.entries(TEMPORARY))
+    found = list(store.backend.scratch())
     if not found:
         return []
     now = store.backend.now()

@@ -27,10 +27,11 @@ class Workshop:
 
     root: Path
     states: dict[str, str] = field(default_factory=dict)
+    url: str | None = None
 
     @property
     def store(self) -> Store:
-        return Store(self.root)
+        return Store(self.url or self.root)
 
     def run(self, job: Job, refresh: tuple[Any, ...] = ()) -> ReportResult:
         """Run the flow; ``states`` then says of each stage 'cached' or how long it took."""
@@ -43,7 +44,7 @@ class Workshop:
         settings = {PREFECT_LOCAL_STORAGE_PATH: self.root / "results"}
         try:
             with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
-                patch.setenv(ARTIFACTS_VARIABLE, str(self.root))
+                patch.setenv(ARTIFACTS_VARIABLE, self.url or str(self.root))
                 result = build(job, refresh)
         finally:
             log.removeHandler(said)
