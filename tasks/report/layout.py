@@ -1,7 +1,10 @@
 """What a run delivers, under names that a person can read."""
 
+import errno
 import os
 import shutil
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from schemas.artifact import ArtifactRef
@@ -50,7 +53,7 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
     folder = run_folder(store, job_name)
     folder.parent.mkdir(exist_ok=True)
     with store.workspace() as scratch:
-        fresh, old = scratch / "new", scratch / "old"
+        fresh = scratch / "new"
         fresh.mkdir()
         for name, ref in files.items():
             shutil.copyfile(store.open(ref), fresh / name)
@@ -62,7 +65,22 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
             write_beside(plan, engine.manifest, engine.layers)
             for x in engine.further:
                 write_beside(fresh / x.file_name, x.manifest, x.layers)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+        put_in_place(fresh, folder, scratch)
     return folder
+
+
+def put_in_place(fresh: Path, folder: Path, scratch: Path) -> None:
+    """Move ``fresh`` to ``folder``, and what is there into ``scratch``, all of one file system.
+
+    Another run may be doing the same.
+    """
+    while True:
+        try:
+            # Onto a folder with something in it, Linux renames none.
+            fresh.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        with suppress(FileNotFoundError):
+            folder.rename(scratch / uuid.uuid4().hex)
