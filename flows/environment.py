@@ -25,7 +25,10 @@ def configure(store: Store, *, debug: bool = False) -> None:
         "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING" if debug else "CRITICAL",
     }
-    if not has_server():
+    if has_server():
+        # So often a run says that it lives: flows/deploy/automations.py waits three times as long.
+        defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
+    else:
         # Prefect then starts a server for this run alone: what only a lasting one needs costs time.
         defaults |= {
             "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
@@ -41,8 +44,6 @@ def configure_worker(store: Store, *, debug: bool = False) -> None:
     Unlike a run of one's own, a worker's log is read on the server, with a line for what it does.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "DEBUG" if debug else "INFO")
-    # So often a run says that it lives: flows/deploy/automations.py waits three times as long.
-    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     configure(store, debug=debug)
 
 
