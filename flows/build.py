@@ -154,7 +154,8 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
             origins = ProfileSources(
                 model=model, float32_graph=exported.float32, int8_graph=repaired.graph
             )
-            latency = run(measure, target, plan, baseline, origins, data, job.profile)
+            beside = tuple(x.plan for x in further)
+            latency = run(measure, target, plan, baseline, origins, data, job.profile, beside)
         else:
             gated.append(others[-1].name)
         built.append(

@@ -12,10 +12,11 @@ from tasks.surgery.task import surgery
 def further_plans(
     run: Run, job: Job, exported: ExportResult, target: Target, options: Strict
 ) -> tuple[FurtherPlan, ...]:
-    """What the job asks for in ``engines.also_precisions``; nothing for other than TensorRT."""
+    """What the job asks for in ``engines.also_precisions``, as far as the engine has it."""
     made = []
     for precision in job.engines.also_precisions:
-        if not target.startswith("tensorrt") or precision == job.surgery.precision:
+        on_cpu = target == "openvino" and precision != "float16"
+        if on_cpu or precision == job.surgery.precision:
             continue
         if precision == "float16":
             plan = run(engine, exported.float32, target, precision, options)

@@ -26,6 +26,20 @@ def plan_contender(name: str, precision: str, target: Target, plan: Path) -> Con
     return Contender(name, precision, lambda threads: runtime(target).open(plan, threads=threads))
 
 
+def why_not_as_named(name: str, target: Target, precision: str) -> str | None:
+    """A sentence on a plan that computes in another precision here than its own; else None."""
+    if target != "openvino" or precision != "float16":
+        return None
+    from tasks.runtimes.openvino import computes_float16
+
+    if computes_float16():
+        return None
+    return (
+        f"{name} computes in float32: this processor has no FP16 arithmetic that OpenVINO uses; "
+        "its plan is half as large"
+    )
+
+
 def graph_contender(
     name: str, precision: str, target: Target, graph: Path, folder: Path
 ) -> Contender:

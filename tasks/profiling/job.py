@@ -1,6 +1,7 @@
-"""A job's profile: the engine first, then its FP32 engine, then the baselines."""
+"""A job's profile: the engine first, then its other plans, then the baselines."""
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.base import Target
 from schemas.data import DataConfig
-from schemas.engine import EngineResult
+from schemas.engine import EngineResult, Manifest
 from schemas.errors import InputError
 from schemas.profiling import (
     Latency,
@@ -21,10 +22,16 @@ from schemas.profiling import (
     SweepConfig,
 )
 from tasks.artifacts.store import Store
+from tasks.datasets.dataset import Dataset
 from tasks.datasets.open import open_dataset
 from tasks.profiling.baselines import baseline_contenders
 from tasks.profiling.clocks import ClockWatch, moved_note, require_steady
-from tasks.profiling.contenders import Contender, graph_contender, plan_contender
+from tasks.profiling.contenders import (
+    Contender,
+    graph_contender,
+    plan_contender,
+    why_not_as_named,
+)
 from tasks.profiling.distribution import speedup_of
 from tasks.profiling.machine import describe_machine
 from tasks.profiling.measure import measure
@@ -44,13 +51,15 @@ def profile_job(
     sources: ProfileSources,
     data: DataConfig,
     config: ProfileConfig,
+    further: Sequence[EngineResult] = (),
 ) -> LatencyReport:
-    """Measure everything that ``config`` asks for.
+    """Measure everything that ``config`` asks for; ``further`` are plans in other precisions.
 
     Raises InputError where steady clocks are demanded and were not.
     """
     with store.workspace() as folder:
         run = _Run(store, target, int8, float32, sources, data, config, folder)
+        run.add(further)
         return run.report()
 
 
@@ -75,6 +84,15 @@ class _Run:
             plan_contender(f"{target} {precision}", precision, target, store.open(result.plan))
             for precision, result in (("int8", int8), ("float32", float32))
         ]
+        self.further: list[Contender] = []
+
+    def add(self, plans: Sequence[EngineResult]) -> None:
+        """Time these as well, as often as the two that the job is about."""
+        for result in plans:
+            precision = self.store.load(result.manifest, Manifest).precision
+            name = f"{self.target} {precision}"
+            plan = self.store.open(result.plan)
+            self.further.append(plan_contender(name, precision, self.target, plan))
 
     def report(self) -> LatencyReport:
         baselines, notes = baseline_contenders(
@@ -84,8 +102,11 @@ class _Run:
             self.folder,
             on_gpu=self.target in ON_GPU,
         )
-        taken = {engine.name for engine in self.engines}
-        contenders = [*self.engines, *(x for x in baselines if x.name not in taken)]
+        plans = [*self.engines, *self.further]
+        taken = {engine.name for engine in plans}
+        contenders = [*plans, *(x for x in baselines if x.name not in taken)]
+        reasons = (why_not_as_named(x.name, self.target, x.precision) for x in self.further)
+        notes += [reason for reason in reasons if reason is not None]
         images = self._images(self.config.batch_size)
         latencies: list[Latency] = []
         ratios: list[Ratio] = []
@@ -147,13 +168,17 @@ class _Run:
 
         Images of another size than the job's are random: their content does not change the time.
         """
-        images = open_dataset(self.data, "test")
+        images = self._test_images
         chosen = np.arange(count, dtype=np.int64) % len(images)
         own = images.images(chosen[:1])
         if size_px is None or own.shape[2:] == (size_px, size_px):
             return images.images(chosen)
         shape = (count, own.shape[1], size_px, size_px)
         return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+    @cached_property
+    def _test_images(self) -> Dataset:
+        return open_dataset(self.data, "test")
 
     def _network(self) -> "nn.Module":
         from tasks.models.float32 import load_float32

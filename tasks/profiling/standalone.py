@@ -13,7 +13,7 @@ from schemas.errors import InputError
 from schemas.profiling import Latency, LatencyReport, ProfileConfig, Ratio
 from tasks.profiling.baselines import baseline_contenders
 from tasks.profiling.clocks import ClockWatch, moved_note, require_steady
-from tasks.profiling.contenders import Contender
+from tasks.profiling.contenders import Contender, why_not_as_named
 from tasks.profiling.machine import describe_machine
 from tasks.profiling.measure import measure
 from tasks.profiling.resize import graph_at_size
@@ -37,6 +37,8 @@ def profile_request(request: Request, config: ProfileConfig) -> LatencyReport:
     Raises InputError where something given cannot be used, or clocks were to be steady and moved.
     """
     sources, notes = _sources(request)
+    reasons = (why_not_as_named(x.name, x.target, x.precision) for x in sources)
+    notes += [reason for reason in reasons if reason is not None]
     on_gpu = sources[0].target in ("tensorrt", "tensorrt_rtx")
     watch = ClockWatch(on_gpu=on_gpu)
     latencies: list[Latency] = []

@@ -27,11 +27,12 @@ def profile(
     sources: ProfileSources,
     data: DataRef,
     config: ProfileConfig,
+    further: tuple[EngineResult, ...] = (),
 ) -> ProfileResult:
-    """Time an engine against its FP32 engine and what the user would run otherwise."""
+    """Time an engine against its FP32 and further plans, and what the user would run otherwise."""
     from tasks.artifacts.store import current_store
     from tasks.profiling.job import profile_job
 
     store = current_store()
-    report = profile_job(store, target, int8, float32, sources, data.config, config)
+    report = profile_job(store, target, int8, float32, sources, data.config, config, further)
     return ProfileResult(report=store.put_model("latency", report))

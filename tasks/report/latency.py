@@ -26,6 +26,7 @@ def render_latency(report: RunReport) -> str:
         f"## Latency, batch {latencies[0].batch_size}",
         f"{report.latencies[0].machine}; alternating blocks in one process.",
         table(header, rows),
+        _phases(latencies),
         "\n".join(lines),
         *(_sweep(part.sweep) for part in report.latencies if part.sweep),
         "\n".join(f"- note: {note}" for part in report.latencies for note in part.notes),
@@ -39,14 +40,24 @@ def _ratios(part: LatencyReport) -> list[str]:
         f"(95 % interval {x.ratio_low:.2f} to {x.ratio_high:.2f})"
         for x in part.speedups
     ]
-    engines = {x.engine for x in part.speedups}
+    own = {f"{x.engine} float32" for x in part.speedups}
     # The engine's own FP32 plan is the line above.
     return lines + [
         f"- {x.of}, {x.threads or 'all'} threads: {x.ratio:.2f} times as fast as {x.over} "
         f"({x.ratio_low:.2f} to {x.ratio_high:.2f})"
         for x in part.ratios
-        if x.over.split()[0] not in engines
+        if x.over not in own
     ]
+
+
+def _phases(latencies: list[Latency]) -> str:
+    """What a call on a GPU is made of; nothing on a CPU."""
+    rows = [
+        (x.name, part.phase, *(f"{ms:.4f}" for ms in (part.median_ms, part.p90_ms, part.p99_ms)))
+        for x in latencies
+        for part in x.phases
+    ]
+    return table(("engine", "part", "median ms", "p90 ms", "p99 ms"), rows) if rows else ""
 
 
 def _sweep(latencies: tuple[Latency, ...]) -> str:

@@ -1,5 +1,6 @@
 """The layers that OpenVINO really runs, read from a compiled model's runtime model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def layer_table(runtime_model: Any, graph: Path | None = None) -> LayerTable:
     names = OnnxNames.of(graph) if graph else None
     rows = []
     for op in runtime_model.get_ordered_ops():
-        info = {key: _text(value) for key, value in op.get_rt_info().items()}
+        info = _info(op)
         kind = info.get("layerType", op.get_type_name())
         if kind in _NOT_EXECUTED:
             continue
@@ -36,7 +37,8 @@ def layer_table(runtime_model: Any, graph: Path | None = None) -> LayerTable:
                 onnx_nodes=names.trace(originals) if names else tuple(originals),
                 input_dtypes=inputs,
                 output_dtypes=tuple(_dtype(port.get_element_type()) for port in op.outputs()),
-                output_formats=tuple(x for x in info.get("outputLayouts", "").split(",") if x),
+                input_formats=tuple(_input_formats(op)),
+                output_formats=_formats(info),
                 tactic=info.get("primitiveType", ""),
                 is_reformat=kind in _REFORMATS,
                 is_convolution=kind in _CONVOLUTIONS,
@@ -45,6 +47,23 @@ def layer_table(runtime_model: Any, graph: Path | None = None) -> LayerTable:
             )
         )
     return LayerTable(source="OpenVINO's runtime model", layers=tuple(rows))
+
+
+def _info(op: Any) -> dict[str, str]:
+    return {key: _text(value) for key, value in op.get_rt_info().items()}
+
+
+def _formats(info: dict[str, str]) -> tuple[str, ...]:
+    """oneDNN's words: dimensions a, b, c... in the order of memory, so "acdb" is NHWC."""
+    return tuple(x for x in info.get("outputLayouts", "").split(",") if x)
+
+
+def _input_formats(op: Any) -> Iterator[str]:
+    """Of each input, as what makes it says; empty where that is not told."""
+    for port in op.inputs():
+        source = port.get_source_output()
+        formats, index = _formats(_info(source.get_node())), source.get_index()
+        yield formats[index] if index < len(formats) else ""
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from flows.commands import inspect
 from schemas.engine import OpenVinoConfig, TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.engine.build import build_engine
@@ -78,6 +81,23 @@ def test_an_onnx_file_is_compiled_and_timed(int8_graph: Path) -> None:
     assert len(table.integer_convolutions) == 20
     convolutions = [x for x in table.layers if x.is_convolution]
     assert all(x.time_ms is not None and x.onnx_nodes for x in convolutions)
+
+
+def test_the_table_tells_formats_and_the_json_each_layers_share(int8_graph: Path) -> None:
+    def inspected(*arguments: object) -> str:
+        app = typer.Typer()
+        app.command()(inspect.inspect)
+        result = CliRunner().invoke(app, [str(x) for x in arguments])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    layers = json.loads(inspected(int8_graph, "--calls", 5, "--json"))["layers"]
+    assert sum(x["share"] for x in layers if x["share"] is not None) == pytest.approx(1)
+    assert all(x["share"] is None for x in json.loads(inspected(int8_graph, "--json"))["layers"])
+    assert "abcd → acdb" in inspected(int8_graph)
+    there = "Thirty-two wide channel vectorized row major Int8 format"
+    shown = " ".join(inspected(FIXTURES / "inspector-tensorrt10.json").split())
+    assert f"Row major linear FP16 format → {there}" in shown
 
 
 def test_leftover_quantization_is_flagged_and_the_inputs_own_is_not(int8_graph: Path) -> None:

@@ -77,10 +77,28 @@ def test_each_build_has_a_progress_artifact_that_ended_at_100(two_runs: Workshop
         assert asyncio.run(of(f"build-tensorrt-rtx-{precision}")) == 100.0
 
 
+def test_where_the_engine_runs_they_are_timed_beside_the_others(warm: Workshop) -> None:
+    job = small_job(engines={"openvino": {}, "also_precisions": ["float16"]})
+    report = warm.report(warm.run(job))
+    (engine,) = report.engines
+    (half,) = engine.further
+    assert half.manifest.precision == "float16"
+    # Float32's weights in half the bytes.
+    assert half.manifest.plan_bytes < 0.6 * engine.baseline.plan_bytes
+    (measured,) = report.latencies
+    names = [x.name for x in measured.latencies]
+    assert names[:3] == ["openvino int8", "openvino float32", "openvino float16"]
+    assert "openvino float16" in [x.over for x in measured.ratios]
+    folder = run_folder(warm.store, "small")
+    assert (folder / "openvino.float16.plan.manifest.json").is_file()
+    for file in ("report.md", "report.html"):
+        assert "times as fast as openvino float16" in (folder / file).read_text()
+
+
 @pytest.mark.parametrize(
     ("engines", "line"),
     [
-        ({"openvino": {}, "also_precisions": ["float16"]}, "needs tensorrt or tensorrt_rtx"),
+        ({"openvino": {}, "also_precisions": ["int8+fp16"]}, "needs tensorrt or tensorrt_rtx"),
         ({"tensorrt_rtx": {}, "also_precisions": ["float16", "float16"]}, "name each once"),
         ({"tensorrt_rtx": {}, "also_precisions": ["int4"]}, "int8\\+fp16"),
     ],

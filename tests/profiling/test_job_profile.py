@@ -6,13 +6,17 @@ import pytest
 
 from flows.jobfile import load_job
 from schemas.artifact import ArtifactRef
+from schemas.calibrate import Split
+from schemas.data import DataConfig
 from schemas.engine import EngineResult, OpenVinoConfig
 from schemas.errors import InputError
 from schemas.export import ExportConfig
 from schemas.model import ModelRef
 from schemas.profiling import Clocks, LatencyReport, ProfileConfig, ProfileSources
 from tasks.artifacts.store import Store
+from tasks.datasets.dataset import Dataset
 from tasks.datasets.fashion_mnist import DEBIAN_FOLDER
+from tasks.datasets.open import open_dataset
 from tasks.engine.build import build_engine
 from tasks.export.to_onnx import export_onnx
 from tasks.models.float32 import load_float32
@@ -51,11 +55,12 @@ class Profiled:
         self.sources = ProfileSources(model=model, float32_graph=graph, int8_graph=graph)
         self.data = job.data
 
-    def profile(self, **changes: object) -> LatencyReport:
+    def profile(self, *further: EngineResult, **changes: object) -> LatencyReport:
         quick = {"rounds": 2, "calls": 3, "warmup_calls": 1, "threads": (1,)}
         config = ProfileConfig.model_validate({**quick, **changes})
         return profile_job(
-            self.store, "openvino", self.engine, self.engine, self.sources, self.data, config
+            *(self.store, "openvino", self.engine, self.engine, self.sources, self.data, config),
+            further=further,
         )
 
 
@@ -73,6 +78,43 @@ def test_the_engine_is_held_against_what_the_user_would_run(profiled: Profiled) 
     assert report.speedups[0].ratio == report.ratios[0].ratio
     assert any("torch_float16 is left out: it is for a GPU" in note for note in report.notes)
     assert report.clocks is not None
+
+
+def test_further_plans_are_timed_like_the_first_two(
+    profiled: Profiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = profiled.store
+    graph, plan = store.open(profiled.sources.float32_graph), tmp_path / "half.plan"
+    manifest, layers = build_engine(graph, "openvino", "float16", OpenVinoConfig(), plan)
+    half = EngineResult(
+        plan=store.put_file("plan", plan),
+        manifest=store.put_model("manifest", manifest),
+        layers=store.put_model("layers", layers),
+    )
+    monkeypatch.setattr("tasks.runtimes.openvino.computes_float16", lambda: False)
+    report = profiled.profile(half, baselines=("openvino_float16", "onnxruntime"))
+    assert [row.name for row in report.latencies] == [
+        "openvino int8",
+        "openvino float32",
+        "openvino float16",
+        "onnxruntime float32",
+    ]
+    assert [row.calls for row in report.latencies] == [6, 6, 6, 2]
+    assert report.latencies[2].precision == "float16"
+    assert report.ratios[1].over == "openvino float16"
+    assert any(note.startswith("openvino float16 computes in float32") for note in report.notes)
+
+
+def test_the_images_are_read_once(profiled: Profiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    def counted(data: DataConfig, split: Split) -> Dataset:
+        opened.append(split)
+        return open_dataset(data, split)
+
+    monkeypatch.setattr("tasks.profiling.job.open_dataset", counted)
+    profiled.profile(baselines=(), sweep={"batch_sizes": (1, 4), "rounds": 1})
+    assert opened == ["test"]
 
 
 def test_the_sweep_goes_over_batches_and_sizes(profiled: Profiled) -> None:

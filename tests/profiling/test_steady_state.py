@@ -47,6 +47,24 @@ def test_ten_thousand_calls_keep_no_memory(session: Session) -> None:
     assert resident_bytes() - resident < 2 << 20
 
 
+def test_no_call_copies_its_images_or_its_answers(session: Session) -> None:
+    """Both are far larger than what may come and go in 50 calls."""
+    images = np.zeros((4096, 3, 8, 8), np.float32)
+    assert session.infer(images).nbytes > 80_000
+    session.time(images, 5)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        session.time(images, 5)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        times = session.time(images, 50)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak - before <= 4 * times.nbytes + 40_000
+
+
 def test_rounds_do_not_pile_up(session: Session) -> None:
     config = ProfileConfig(rounds=3, calls=100, warmup_calls=0)
     alternate({"x": session}, BATCH, config, "test")

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import cast
 
-from schemas.profiling import Latency, LatencyReport, Ratio, Speedup
+from schemas.profiling import Latency, LatencyReport, PhaseLatency, Ratio, Speedup
 from schemas.report import RunReport
 from tasks.report.latency import render_latency
 
@@ -48,3 +48,19 @@ def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
     assert "| 8 x 28x28 | 1.000 | 3.000 | 3.00 |" in page
     assert "- note: baseline openvino_float16 is left out" in page
     assert "1.2%" in page
+
+
+def test_a_plan_in_another_precision_and_the_parts_of_a_call_are_there() -> None:
+    names = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms")
+    part = PhaseLatency(phase="h2d", **dict.fromkeys(names, 0.0271))
+    timed = latency("tensorrt int8", 1.0).model_copy(update={"phases": (part,)})
+    over = ratio("tensorrt float16", 1.5).model_copy(update={"of": "tensorrt int8"})
+    measured = LatencyReport(
+        machine="a machine",
+        latencies=(timed, latency("tensorrt float16", 1.5)),
+        speedups=(Speedup(engine="tensorrt", threads=1, ratio=3.0, ratio_low=2.9, ratio_high=3.1),),
+        ratios=(over,),
+    )
+    page = render_latency(cast(RunReport, SimpleNamespace(latencies=(measured,))))
+    assert "1.50 times as fast as tensorrt float16" in page
+    assert "| tensorrt int8 | h2d | 0.0271 |" in page

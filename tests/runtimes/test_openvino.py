@@ -8,6 +8,8 @@ import pytest
 
 from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
+from tasks.engine.half import to_half
+from tasks.runtimes import openvino
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoRuntime
 from tests.runtimes.qdq_graphs import export, quantize
@@ -39,6 +41,38 @@ def test_the_rest_of_the_network_stays_float32(resnet18: Path, tmp_path: Path) -
     logits = RUNTIME.open(tmp_path / "float.plan").infer(images(4))
     expected = OnnxRuntimeSession(resnet18).infer(images(4))
     np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_a_float16_plan_is_half_as_large_and_runs_in_float16_where_the_processor_can(
+    resnet18: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = to_half(resnet18, tmp_path / "half.onnx")
+    for graph, plan in ((resnet18, "float.plan"), (half, "half.plan")):
+        RUNTIME.build(graph, tmp_path / plan, OpenVinoConfig())
+    sizes = [(tmp_path / plan).stat().st_size for plan in ("half.plan", "float.plan")]
+    assert sizes[0] < 0.51 * sizes[1]
+    logits = RUNTIME.open(tmp_path / "half.plan").infer(images(4))
+    expected = OnnxRuntimeSession(resnet18).infer(images(4))
+    assert 0 < np.abs(logits - expected).max() < 0.02
+
+    def hint(plan: str) -> object:
+        return RUNTIME.open(tmp_path / plan)._properties["INFERENCE_PRECISION_HINT"]
+
+    for can, wanted in ((False, "f32"), (True, "f16")):
+        monkeypatch.setattr(openvino, "computes_float16", lambda can=can: can)
+        assert hint("half.plan") == wanted
+        assert hint("float.plan") == "f32"
+
+
+def test_each_layer_tells_the_formats_that_it_reads_and_writes(
+    resnet18_int8: Path, tmp_path: Path
+) -> None:
+    built = RUNTIME.build(resnet18_int8, tmp_path / "plan", OpenVinoConfig())
+    convolutions = built.layers.integer_convolutions
+    # oneDNN's INT8 convolutions read and write channels last.
+    assert {(x.input_formats[0], x.output_formats) for x in convolutions} == {("acdb", ("acdb",))}
+    reorders = [x for x in built.layers.layers if x.type == "Reorder"]
+    assert all(x.input_formats[0] for x in reorders)
 
 
 def test_convolutions_run_int8_and_are_traced_to_the_graph(
