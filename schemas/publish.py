@@ -44,7 +44,8 @@ class PublishConfig(Strict):
     engines: tuple[Target, ...] | None = Field(
         default=None,
         min_length=1,
-        description="left out: every engine of the job; onnxruntime stands for the repaired graph",
+        description="left out: every engine of the job; onnxruntime stands for the graph that the "
+        "first was compiled from",
     )
     triton: TritonConfig = TritonConfig()
 

@@ -34,6 +34,9 @@ class BuiltEngine(Strict):
     surgery: SurgeryResult
     int8: EngineResult
     float32: EngineResult
+    float32_graph: ArtifactRef | None = Field(
+        default=None, description="the ONNX that the FP32 plan was compiled from"
+    )
     further: tuple[FurtherPlan, ...] = ()
     latency: ProfileResult | None
     not_run: str | None = Field(description="why its plans cannot run on this machine")
@@ -63,6 +66,9 @@ class EngineReport(Strict):
     baseline: Manifest
     baseline_layers: LayerTable
     baseline_plan: ArtifactRef | None = None
+    baseline_graph: ArtifactRef | None = Field(
+        default=None, description="the ONNX that the FP32 plan was compiled from"
+    )
     delivered: Literal["int8", "float32"] = Field(
         default="int8", description="which of the two plans has the engine's name in the run folder"
     )

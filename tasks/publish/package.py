@@ -40,8 +40,10 @@ class Engine:
 def built_engine(
     plan: ArtifactRef, graph: ArtifactRef, manifest: Manifest, layers: LayerTable
 ) -> Engine:
-    """An engine as the job built it."""
+    """An engine as the job built it: its INT8 plan, or the FP32 one."""
     target = manifest.engine
+    if manifest.precision == "float32":
+        return Engine(plan, graph, manifest, layers, ("torch float32",))
     # Where the engine does not run, the run evaluated the graph that it was compiled from.
     return Engine(plan, graph, manifest, layers, (f"{target} int8", f"onnx for {target}"))
 
@@ -115,7 +117,7 @@ def _wanted(store: Store, config: PublishConfig, engines: Sequence[Engine]) -> l
 
 
 def _as_graph(store: Store, engine: Engine) -> Engine:
-    """The repaired graph itself as a plan of ONNX Runtime."""
+    """The graph that was compiled, itself as a plan of ONNX Runtime."""
     reference, graph = runtime("onnxruntime"), store.open(engine.graph)
     with store.workspace() as folder:
         built = reference.build(graph, folder / "model.onnx", Strict())
@@ -135,7 +137,7 @@ def _as_graph(store: Store, engine: Engine) -> Engine:
         }
     )
     return Engine(
-        engine.graph, engine.graph, sealed(manifest), built.layers, engine.evaluated_as[1:]
+        engine.graph, engine.graph, sealed(manifest), built.layers, engine.evaluated_as[-1:]
     )
 
 

@@ -2,11 +2,11 @@
 
 from schemas.errors import InputError
 from schemas.publish import Package, Publication, PublishConfig
-from schemas.report import RunReport
+from schemas.report import EngineReport, RunReport
 from tasks.artifacts.store import Store
 from tasks.publish.latest import GatesFailedError, WithdrawnError, promote
 from tasks.publish.layout import lay_out
-from tasks.publish.package import built_engine, package
+from tasks.publish.package import Engine, built_engine, package
 
 
 def publish(
@@ -40,6 +40,19 @@ def package_run(store: Store, report: RunReport, config: PublishConfig | None = 
             f"the report of {report.job.name} is of an older version and does not name the "
             "classes: run the job again"
         )
-    engines = [built_engine(x.plan, x.graph, x.manifest, x.layers) for x in report.engines]
+    engines = [_delivered(x) for x in report.engines]
     chosen = config or report.job.publish or PublishConfig()
     return package(store, report.job.name, chosen, report.data, engines, report.accuracies)
+
+
+def _delivered(engine: EngineReport) -> Engine:
+    if engine.delivered == "int8":
+        return built_engine(engine.plan, engine.graph, engine.manifest, engine.layers)
+    if engine.baseline_plan is None or engine.baseline_graph is None:
+        raise InputError(
+            f"the report is of an older version and does not name {engine.target}'s FP32 plan and "
+            "graph, which the run delivers: run the job again"
+        )
+    return built_engine(
+        engine.baseline_plan, engine.baseline_graph, engine.baseline, engine.baseline_layers
+    )

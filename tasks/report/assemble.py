@@ -1,7 +1,7 @@
 """Everything a run found out, in one document."""
 
 from schemas.artifact import ArtifactRef
-from schemas.base import Gate
+from schemas.base import Gate, Target
 from schemas.convert import ConvertSummary
 from schemas.data import DataRef
 from schemas.engine import EngineResult, LayerTable, Manifest
@@ -33,10 +33,8 @@ def assemble(
 ) -> RunReport:
     """The report of a run, from what its stages stored."""
     surgeries = tuple(store.load(b.surgery.report, SurgeryReport) for b in built)
-    latencies = tuple(
-        store.load(b.latency.report, LatencyReport) for b in built if b.latency is not None
-    )
-    deliveries = {b.target: _delivery(job, evaluation, b, latencies) for b in built}
+    latencies = _latencies(store, built)
+    deliveries = choose_deliveries(store, job, evaluation, built)
     engines = tuple(
         EngineReport(
             target=b.target,
@@ -47,6 +45,7 @@ def assemble(
             baseline=store.load(b.float32.manifest, Manifest),
             baseline_layers=store.load(b.float32.layers, LayerTable),
             baseline_plan=b.float32.plan,
+            baseline_graph=b.float32_graph,
             delivered=deliveries[b.target].precision,
             delivered_why=deliveries[b.target].why,
             further=tuple(_further(store, x.plan) for x in b.further),
@@ -96,11 +95,23 @@ def assemble(
     )
 
 
-def _delivery(
-    job: Job, evaluation: EvaluationReport, built: BuiltEngine, latencies: tuple[LatencyReport, ...]
-) -> Delivery:
-    speedups = [x for part in latencies for x in part.speedups if x.engine == built.target]
-    return choose_delivery(job, _answers_of(evaluation, built), speedups)
+def choose_deliveries(
+    store: Store, job: Job, evaluation: EvaluationReport, built: list[BuiltEngine]
+) -> dict[Target, Delivery]:
+    """Which plan of each engine is delivered."""
+    speedups = [x for part in _latencies(store, built) for x in part.speedups]
+    return {
+        b.target: choose_delivery(
+            job, _answers_of(evaluation, b), [x for x in speedups if x.engine == b.target]
+        )
+        for b in built
+    }
+
+
+def _latencies(store: Store, built: list[BuiltEngine]) -> tuple[LatencyReport, ...]:
+    return tuple(
+        store.load(b.latency.report, LatencyReport) for b in built if b.latency is not None
+    )
 
 
 def _answers_of(evaluation: EvaluationReport, built: BuiltEngine) -> Accuracy:

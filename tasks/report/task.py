@@ -7,8 +7,10 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
+from schemas.artifact import ArtifactRef
 from schemas.base import Gate
 from schemas.data import DataRef
+from schemas.engine import EngineResult
 from schemas.evaluate import EvaluateResult, EvaluationReport
 from schemas.job import Job
 from schemas.publish import Package
@@ -51,6 +53,23 @@ def report(
         markdown=store.put_bytes("report-text", render(whole).encode(), ".md"),
         page=store.put_bytes("report-page", make_page(store, whole, data, sources), ".html"),
     )
+
+
+def delivered_plans(
+    job: Job, evaluation: EvaluateResult, built: list[BuiltEngine]
+) -> list[tuple[EngineResult, ArtifactRef]]:
+    """Each engine's plan that the job delivers, with the graph that it was compiled from."""
+    from tasks.report.assemble import choose_deliveries
+
+    store = current_store()
+    accuracy = store.load(evaluation.report, EvaluationReport)
+    chosen = choose_deliveries(store, job, accuracy, built)
+    return [
+        (x.float32, x.float32_graph)
+        if chosen[x.target].precision == "float32" and x.float32_graph is not None
+        else (x.int8, x.surgery.graph)
+        for x in built
+    ]
 
 
 @task(name="deliver", task_run_name="deliver")

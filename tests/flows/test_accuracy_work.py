@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from schemas.findings import Findings
+from schemas.publish import Served
 from schemas.report import RunReport
+from tasks.publish.latest import latest_folder
+from tasks.publish.publish import package_run
 from tests.flows.conftest import Workshop, small_job
 
 FEW = {
@@ -70,6 +74,32 @@ def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: W
     assert delivered.drop_points == best
     failed = [gate.name for gate in report.gates if not gate.passed]
     assert "openvino int8: accuracy.max_drop_points" in failed
+
+
+def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None:
+    lossy = job(
+        quantization={"observer": "percentile", "percentile": 90.0},
+        # Clipped alike, PyTorch and the engine still round otherwise here and there.
+        surgery={"min_top1_agreement": 0.0, "max_difference_steps": 500, "max_noise_ratio": 2},
+        deliver="fastest_within_accuracy",
+        publish={"formats": ["folder"], "engines": ["openvino", "onnxruntime"]},
+    )
+    result = workshop.run(lossy)
+    report = workshop.report(result)
+    assert result.publication is not None
+    assert result.publication.promoted
+    assert report.engines[0].delivered == "float32"
+    folder = latest_folder(workshop.store, "small") / "folder"
+    served = Served.model_validate_json((folder / "manifest.json").read_bytes())
+    float32 = report.accuracies[0].top1
+    assert [(x.precision, x.top1) for x in served.engines] == [("float32", float32)] * 2
+    delivered = (workshop.root / "runs/small/openvino.plan").read_bytes()
+    assert (folder / "openvino.plan").read_bytes() == delivered
+    operators = {node.op_type for node in onnx.load(folder / "onnxruntime.onnx").graph.node}
+    assert "Conv" in operators
+    assert "QuantizeLinear" not in operators
+    # Published by hand, the run is the same version.
+    assert package_run(workshop.store, report).version == result.publication.version
 
 
 def test_an_interrupted_search_goes_on(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
