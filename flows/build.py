@@ -41,7 +41,7 @@ from tasks.history.task import compare, record
 from tasks.models.task import checkpoint, network, pretrained
 from tasks.profiling.task import profile
 from tasks.publish.task import package, publish
-from tasks.report.task import deliver, report
+from tasks.report.task import deliver, delivered_plans, report
 from tasks.sensitivity.task import layer_errors
 from tasks.surgery.task import surgery
 from tasks.train.task import train
@@ -164,6 +164,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
                 surgery=repaired,
                 int8=plan,
                 float32=baseline,
+                float32_graph=exported.float32,
                 further=further,
                 latency=latency,
                 not_run=not_run,
@@ -203,7 +204,7 @@ def _package(
     """What is published if every gate passes; None where the job does not ask for it."""
     if job.publish is None:
         return None
-    engines = [(x.int8, x.surgery.graph) for x in built]
+    engines = delivered_plans(job, evaluation, built)
     return run(package, job.name, job.publish, data, engines, evaluation)
 
 
