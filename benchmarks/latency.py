@@ -41,7 +41,8 @@ from schemas.export import ExportConfig
 from schemas.profiling import ProfileConfig
 from tasks.calibrate.observe import observe
 from tasks.export.to_onnx import export_onnx
-from tasks.models.eager import convert_with_table, quiet
+from tasks.models.eager import convert_with_table
+from tasks.models.quiet import quiet
 from tasks.profiling.alternate import alternate
 from tasks.profiling.distribution import latency_of, ratio_with_interval
 from tasks.profiling.machine import describe_machine

@@ -57,8 +57,7 @@ def _of_job(file: Path, overrides: list[str]) -> "ConvertSummary":
     from tasks.models.admit import admit
     from tasks.models.build import build_model
     from tasks.models.choose import choose, example_of
-    from tasks.models.eager import NOTHING_SEEN
-    from tasks.models.quantizer import quantizer
+    from tasks.models.quantizer import NOTHING_SEEN, quantizer
     from tasks.models.weights import load_weights
 
     network = build_model(job.model.factory, job.model.kwargs)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from schemas.calibrate import CalibrationTable
 from schemas.convert import ConvertSummary, QuantizationConfig
 from tasks.models.choose import choose
-from tasks.models.eager import quiet
 from tasks.models.quantizer import quantizer
+from tasks.models.quiet import quiet
 
 
 def quantize(

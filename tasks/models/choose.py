@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
-from schemas.errors import InputError
-from tasks.models.eager import NOTHING_SEEN
+from schemas.errors import InputError, cause
 from tasks.models.exporter import write_onnx
 from tasks.models.prepare.quantizable import is_quantizable, traced
 from tasks.models.prepare.reach import value_read_from
 from tasks.models.prepare.trace import DataDependentError, UntraceableError
-from tasks.models.quantizer import quantizer
+from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tasks.models.selection import WEIGHTED, Selection
 
 TRIAL_OPSET = 17
@@ -82,7 +81,8 @@ def _last_resort(
         _try(model, config, example)
     except InputError as error:
         raise InputError(
-            f"model {type(model).__name__} cannot be quantized: eager: {eager}; pt2e: {pt2e}"
+            f"model {type(model).__name__} cannot be quantized (eager: {eager}; pt2e: {pt2e}): "
+            "leave out what they name with quantization.exclude, or change it in the network"
         ) from error
     return Choice("eager", f"not pt2e: {pt2e}; eager in part: {eager}")
 
@@ -132,6 +132,8 @@ def _try(model: nn.Module, config: QuantizationConfig, example: Tensor) -> None:
         with torch.inference_mode():
             int8(example)
     except RuntimeError as error:
-        lines = str(error).strip().splitlines() or ["RuntimeError"]
-        raise InputError(f"its INT8 form does not run: {lines[0]}") from error
+        raise InputError(
+            f"its INT8 form does not run ({cause(error)}): leave the module out with "
+            "quantization.exclude"
+        ) from error
     write_onnx(int8, example, BytesIO(), chosen.exporter, opset=TRIAL_OPSET, dynamic_batch=True)

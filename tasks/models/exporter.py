@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from schemas.errors import InputError
-from tasks.models.eager import quiet
+from schemas.errors import InputError, cause
 from tasks.models.quantizer import Exporter
+from tasks.models.quiet import quiet
 
 INPUT_NAME = "images"
 OUTPUT_NAME = "logits"
@@ -38,11 +38,9 @@ def write_onnx(
             else:
                 _by_dynamo(model, example, file, max(opset, DYNAMO_LEAST_OPSET), dynamic_batch)
     except Exception as error:
-        lines = str(error).strip().splitlines()
         raise InputError(
             f"export: {type(model).__name__} does not export at opset {opset} by the {exporter} "
-            f"exporter: {lines[0] if lines else type(error).__name__}; try another export.opset, "
-            "or another quantization.mode"
+            f"exporter ({cause(error)}): choose another export.opset, or another quantization.mode"
         ) from error
 
 

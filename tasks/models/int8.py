@@ -7,8 +7,8 @@ from torch import nn
 
 from schemas.convert import QuantizationConfig
 from tasks.models.choose import choose, example_of
-from tasks.models.eager import quiet
 from tasks.models.quantizer import Exporter, quantizer
+from tasks.models.quiet import quiet
 
 
 def load_int8(

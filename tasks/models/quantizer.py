@@ -16,6 +16,9 @@ from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 Exporter = Literal["torchscript", "dynamo"]
 """Which of PyTorch's ONNX exporters reads what a quantizer converts."""
 
+NOTHING_SEEN = CalibrationTable(images=1, images_sha256="", tensors={})
+"""The table of a calibration that is still to come."""
+
 
 class Quantizer(Protocol):
     """One of PyTorch's ways from an FP32 network to an INT8 one.

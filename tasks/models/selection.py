@@ -3,14 +3,13 @@
 Every quantizer asks here, so that a job file means the same whatever its mode.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from schemas.convert import Observer, QuantizationConfig
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 
 WEIGHTED = (
     nn.Conv1d,
@@ -104,15 +103,15 @@ class Selection:
             for pattern in getattr(config, field):
                 if not any(_within(name, pattern) for name in self._kinds):
                     raise InputError(
-                        f"quantization.{field}: no module is called {pattern!r}; "
-                        f"{_nearest(pattern, list(self._kinds))}"
+                        f"quantization.{field}: no module is called {pattern!r}: "
+                        f"{nearest(pattern, self._kinds)}"
                     )
         kinds = sorted({kind.__name__ for kind in self._kinds.values()})
         for field in ("include_types", "exclude_types"):
             for kind in getattr(config, field):
                 if kind not in kinds:
                     raise InputError(
-                        f"quantization.{field}: no module is a {kind!r}; {_nearest(kind, kinds)}"
+                        f"quantization.{field}: no module is a {kind!r}: {nearest(kind, kinds)}"
                     )
 
 
@@ -125,11 +124,6 @@ def _ancestors(name: str) -> list[str]:
     """The modules that a module lies in, outermost first."""
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known[:3])
-    return f"nearest: {', '.join(near)}"
 
 
 def chooses_modules(config: QuantizationConfig) -> bool:

@@ -9,7 +9,8 @@ from torch.ao.quantization import QuantStub
 from flows.jobfile import load_job
 from schemas.job import Job
 from tasks.models.build import build_model
-from tasks.models.eager import NOTHING_SEEN, EagerQuantizer
+from tasks.models.eager import EagerQuantizer
+from tasks.models.quantizer import NOTHING_SEEN
 
 JOBS = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
 # The others train their network, or bring a checkpoint.

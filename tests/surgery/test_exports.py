@@ -19,7 +19,7 @@ from torch.ao.quantization import (
     prepare_qat,
 )
 
-from tasks.models.eager import quiet
+from tasks.models.quiet import quiet
 from tasks.surgery.intake import opset_of
 from tasks.surgery.repair import repair
 from tests.surgery.conftest import Export, quantize_eagerly, to_onnx

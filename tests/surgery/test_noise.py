@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from schemas.base import Gate, Target
 from schemas.surgery import SurgeryConfig
-from tasks.models.eager import quiet
+from tasks.models.quiet import quiet
 from tasks.surgery.parity import prove
 from tasks.surgery.repair import repair
 from tests.surgery.conftest import Export

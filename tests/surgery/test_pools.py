@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.models.eager import quiet
+from tasks.models.quiet import quiet
 from tasks.surgery.lint import lint
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair

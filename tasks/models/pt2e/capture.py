@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
-from schemas.errors import InputError
-from tasks.models.eager import quiet
+from schemas.errors import InputError, cause
+from tasks.models.quiet import quiet
 
 aten = torch.ops.aten
 
@@ -48,11 +48,9 @@ def _trace(model: nn.Module, example: Tensor) -> GraphModule:
             )
             graph: GraphModule = program.module()
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
         raise InputError(
-            f"model {name} cannot be captured by torch.export: "
-            f"{lines[0].strip() if lines else type(error).__name__}; remove control flow that "
-            "depends on values or on the batch size, or use quantization.mode eager"
+            f"model {name} cannot be captured by torch.export ({cause(error)}): remove control "
+            "flow that depends on values or on the batch size, or set quantization.mode to eager"
         ) from error
     _one_output(graph, name)
     _restore_batch_norms(graph)

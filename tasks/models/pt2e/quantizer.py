@@ -16,7 +16,6 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from schemas.calibrate import CalibrationTable, TensorRange
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
-from tasks.models.eager import quiet
 from tasks.models.pt2e.annotate import TensorRTQuantizer, execution_order
 from tasks.models.pt2e.capture import capture
 from tasks.models.pt2e.explain import explain_graph
@@ -25,6 +24,7 @@ from tasks.models.pt2e.network import ExportedNetwork
 from tasks.models.pt2e.observers import ActivationObserver, fixed_observer
 from tasks.models.pt2e.placement import label
 from tasks.models.quantizer import Exporter
+from tasks.models.quiet import quiet
 from tasks.models.selection import Selection
 
 UINT8_CENTRE = 128

@@ -12,9 +12,11 @@ from schemas.errors import InputError
 from tasks.models.admit import admit
 from tasks.models.build import build_model
 from tasks.models.choose import choose, example_of
-from tasks.models.eager import NOTHING_SEEN, EagerQuantizer, read_ranges
+from tasks.models.eager import EagerQuantizer
+from tasks.models.integer_modules import read_ranges
 from tasks.models.prepare.automatic import rewritten
 from tasks.models.prepare.trace import UntraceableError
+from tasks.models.quantizer import NOTHING_SEEN
 from tests.models.prepare.networks import (
     SHAPE,
     Deciding,

@@ -10,7 +10,8 @@ import tasks.models.prepare.quantizable
 from schemas.convert import QuantizationConfig, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.choose import choose, example_of
-from tasks.models.eager import NOTHING_SEEN, EagerQuantizer
+from tasks.models.eager import EagerQuantizer
+from tasks.models.quantizer import NOTHING_SEEN
 from tasks.models.resnet import resnet20
 from tests.models.prepare.networks import SHAPE, Residual, warmed
 
@@ -72,10 +73,10 @@ def test_an_excluded_module_computes_what_it_computed(network: nn.Module) -> Non
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"exclude": ["conv3"]}, r"exclude: no module is called 'conv3'; nearest: conv\d+"),
+        ({"exclude": ["conv3"]}, r"exclude: no module is called 'conv3': did you mean conv\d+\?"),
         ({"include": ["layer9.*"]}, "include: no module is called 'layer9"),
-        ({"observers": {"fcc": "minmax"}}, "observers: no module is called 'fcc'; nearest: fc"),
-        ({"exclude_types": ["Conv2D"]}, "no module is a 'Conv2D'; nearest: Conv2d"),
+        ({"observers": {"fcc": "minmax"}}, r"no module is called 'fcc': did you mean fc\?"),
+        ({"exclude_types": ["Conv2D"]}, r"no module is a 'Conv2D': did you mean Conv2d\?"),
     ],
 )
 def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest(
