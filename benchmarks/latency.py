@@ -119,7 +119,7 @@ def plan_of(graph: Path) -> Path:
     return plan
 
 
-def app(rounds: int = 5, seconds: int = 2) -> tuple[dict[str, Any], list[str]]:
+def app(rounds: int = 4, seconds: int = 2) -> tuple[dict[str, Any], list[str]]:
     """Ours and benchmark_app's medians, in turns of some seconds."""
     rows, broken = {}, []
     with tempfile.TemporaryDirectory() as name:

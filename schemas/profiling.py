@@ -104,7 +104,9 @@ class Speedup(Strict):
 
     engine: str
     threads: int
-    ratio: float = Field(description="FP32's median over INT8's; above 1 INT8 is faster")
+    ratio: float = Field(
+        description="FP32's time over INT8's, each the median of its blocks' medians"
+    )
     ratio_low: float = Field(description="2.5th percentile over the rounds, bootstrapped")
     ratio_high: float = Field(description="97.5th percentile")
 
@@ -117,7 +119,7 @@ class Ratio(Strict):
     threads: int
     batch_size: int
     image_size_px: tuple[int, int]
-    ratio: float = Field(description="the median of ``over`` divided by the median of ``of``")
+    ratio: float = Field(description="time of ``over`` by time of ``of``, medians of block medians")
     ratio_low: float = Field(description="2.5th percentile over the rounds, bootstrapped")
     ratio_high: float = Field(description="97.5th percentile")
 

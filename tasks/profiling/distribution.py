@@ -65,15 +65,17 @@ def ratio_of(of: Latency, of_ms: Times, over: Latency, over_ms: Times) -> Ratio:
 def ratio_with_interval(of_ms: Times, over_ms: Times) -> tuple[float, float, float]:
     """How many times as fast ``of`` is, and a 95 % bootstrap interval over the rounds.
 
-    Both are float64[rounds, any number of calls]; a round's two blocks are drawn together, as they
-    ran together. Source: Efron, "Bootstrap methods" (1979).
+    Both are float64[rounds, any number of calls]. A block counts by its median, and the ratio is of
+    the medians of those, so that the interval is the same figure's; a round's two blocks are drawn
+    together, as they ran together. Source: Efron, "Bootstrap methods" (1979).
     """
     of_rounds, over_rounds = np.median(of_ms, axis=1), np.median(over_ms, axis=1)
     rounds = len(of_rounds)
     draws = np.random.default_rng(0).integers(rounds, size=(BOOTSTRAP_DRAWS, rounds))
     ratios = np.median(over_rounds[draws], axis=1) / np.median(of_rounds[draws], axis=1)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return float(np.median(over_ms) / np.median(of_ms)), float(low), float(high)
+    ratio = np.median(over_rounds) / np.median(of_rounds)
+    return float(ratio), float(low), float(high)
 
 
 def _spread(times_ms: Times) -> dict[str, float]:

@@ -30,6 +30,8 @@ def test_a_run_publishes_a_script_that_answers_as_the_engine_was_evaluated(
     assert warm.report(result).package is not None
     shown = warm.store.open(result.markdown).read_text(encoding="utf-8")
     assert f"Version `{result.publication.version}` as folder and triton" in shown
+    page = warm.store.open(result.page).read_text(encoding="utf-8")
+    assert f"Published as version <code>{result.publication.version}</code>" in page
 
     images = tmp_path_factory.mktemp("images")
     test = open_dataset(DataConfig(fashion_mnist=FashionMnist()), "test")
@@ -73,6 +75,8 @@ def test_a_run_that_fails_a_gate_leaves_latest_where_it_was(warm: Workshop) -> N
     assert read_pointer(warm.store, "small") == before
     text = warm.store.open(failed.markdown).read_text(encoding="utf-8")
     assert "Nothing: a gate failed" in text
+    page = warm.store.open(failed.page).read_text(encoding="utf-8")
+    assert "Not published: a gate failed" in page
 
 
 def test_a_job_without_a_publish_section_publishes_nothing(warm: Workshop) -> None:

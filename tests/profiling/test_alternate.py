@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from schemas.profiling import ProfileConfig
 from tasks.profiling.alternate import alternate
-from tasks.profiling.distribution import latency_of, speedup_of
+from tasks.profiling.distribution import latency_of, ratio_with_interval, speedup_of
 
 BATCH = np.zeros((1, 1, 2, 2), dtype=np.float32)
 
@@ -48,3 +48,11 @@ def test_a_drift_that_hits_both_leaves_the_ratio() -> None:
     assert abs(speedup.ratio - 2) < 0.05
     assert speedup.ratio_low <= speedup.ratio <= speedup.ratio_high
     assert speedup.ratio_high - speedup.ratio_low < 0.1
+
+
+def test_a_ratio_lies_in_its_interval_however_few_and_uneven_the_rounds() -> None:
+    rng = np.random.default_rng(0)
+    for rounds in (1, 2, 3, 15):
+        of, over = (rng.lognormal(size=(rounds, 1)) * rng.uniform(1, 3, (rounds, 5)) for _ in "ab")
+        ratio, low, high = ratio_with_interval(of, over)
+        assert low <= ratio <= high
