@@ -1,4 +1,4 @@
-"""``enginesmith explain``: what becomes of each module of a network, and why."""
+"""``enginesmith explain``: what becomes of each module of a network, and where error enters."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +9,8 @@ from flows.commands.options import Json, Overrides
 
 if TYPE_CHECKING:
     from schemas.convert import ConvertSummary
+    from schemas.report import RunReport
+    from schemas.sensitivity import LayerErrors
 
 
 def explain(
@@ -26,7 +28,9 @@ def explain(
 ) -> None:
     """Show which modules a job quantizes, how, and why the others stay in float.
 
-    Of a job nothing is calibrated and nothing stored; of a run the scales are shown as well.
+    Of a job nothing is calibrated and nothing stored. Of a run the scales are shown as well, and
+    layer by layer how far PyTorch's INT8 network, the repaired graph and the engine are from FP32:
+    where most error enters, and where the engine first differs from PyTorch.
 
     Examples:
 
@@ -35,14 +39,28 @@ def explain(
         enginesmith explain artifacts/runs/quickstart --float
     """
     is_job = source.suffix in (".yaml", ".yml")
-    summary = _of_job(source, overrides) if is_job else _of_run(source)
+    report = None if is_job else _read(source)
+    summary = _of_job(source, overrides) if report is None else _of_run(report, source)
+    layers = () if report is None or report.findings is None else report.findings.layers
     if only_float:
         left = tuple(row for row in summary.modules if not row.quantized)
         summary = summary.model_copy(update={"modules": left})
     if as_json:
-        typer.echo(summary.model_dump_json(indent=2))
-    else:
-        _print(summary)
+        typer.echo(_json(summary, None if report is None else layers))
+        return
+    _print(summary)
+    for errors in layers:
+        _print_layers(errors)
+
+
+def _json(summary: "ConvertSummary", layers: "tuple[LayerErrors, ...] | None") -> str:
+    """The modules, and of a run every engine's layers."""
+    import json
+
+    document = summary.model_dump(mode="json")
+    if layers is not None:
+        document["layers"] = [errors.model_dump(mode="json") for errors in layers]
+    return json.dumps(document, indent=2)
 
 
 def _of_job(file: Path, overrides: list[str]) -> "ConvertSummary":
@@ -71,7 +89,7 @@ def _of_job(file: Path, overrides: list[str]) -> "ConvertSummary":
     return ConvertSummary(modules=modules, mode=choice.mode, reason=choice.reason)
 
 
-def _of_run(place: Path) -> "ConvertSummary":
+def _read(place: Path) -> "RunReport":
     from pydantic import ValidationError
 
     from schemas.errors import InputError
@@ -79,14 +97,19 @@ def _of_run(place: Path) -> "ConvertSummary":
 
     file = place / "report.json" if place.is_dir() else place
     try:
-        report = RunReport.model_validate_json(file.read_bytes())
+        return RunReport.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(
             f"{place}: neither a job file (.yaml) nor a run with a report.json: name one, such as "
             "artifacts/runs/quickstart"
         ) from error
+
+
+def _of_run(report: "RunReport", place: Path) -> "ConvertSummary":
+    from schemas.errors import InputError
+
     if report.quantized is None:
-        raise InputError(f"{file} is of an earlier version, without modules: run the job again")
+        raise InputError(f"{place} is of an earlier version, without modules: run the job again")
     return report.quantized
 
 
@@ -110,3 +133,27 @@ def _print(summary: "ConvertSummary") -> None:
         f"{integer} of {len(summary.modules)} INT8, by {summary.mode}: {summary.reason}",
         soft_wrap=True,
     )
+
+
+def _print_layers(errors: "LayerErrors") -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(
+        width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False
+    )
+    forms = ("INT8 torch", "graph", "engine", "engine to INT8")
+    grid = Table("layer", "op", *forms, "", box=None, pad_edge=False)
+    for layer in errors.layers:
+        figures = (layer.int8_db, layer.graph_db, layer.engine_db, layer.engine_to_int8_db)
+        shown = ("" if x is None else f"{x:.1f}" for x in figures)
+        said = ["most error enters"] * (layer.name == errors.enters_at)
+        said += ["first differs from PyTorch"] * (layer.name == errors.diverges_at)
+        grid.add_row(layer.name, layer.op, *shown, ", ".join(said))
+    count = errors.images
+    console.print(f"\n{errors.target}: dB of signal over noise against FP32, {count} images")
+    console.print(grid)
+    for line in errors.findings:
+        console.print(line, soft_wrap=True)

@@ -71,4 +71,7 @@ def assert_explained(folder: object, report: RunReport) -> None:
         check=True,
     )
     assert report.quantized is not None
-    assert json.loads(done.stdout) == report.quantized.model_dump(mode="json")
+    assert report.findings is not None
+    layers = [errors.model_dump(mode="json") for errors in report.findings.layers]
+    assert len(layers[0]["layers"]) > 1
+    assert json.loads(done.stdout) == report.quantized.model_dump(mode="json") | {"layers": layers}
