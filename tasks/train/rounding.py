@@ -32,11 +32,11 @@ class RoundedWeights(nn.Module):
 
     def forward(self, weights: Tensor) -> Tensor:
         others = [d for d in range(weights.ndim) if d != self.axis]
-        scale = weights.detach().abs().amax(others).clamp_min(1e-12) / LARGEST
-        zero = torch.zeros_like(scale, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(
-            weights, scale, zero, self.axis, -LARGEST, LARGEST
-        )
+        values = weights.detach()
+        scale = values.abs().amax(others, keepdim=True).clamp_min(1e-12) / LARGEST
+        # Nothing is clipped, so every gradient passes. PyTorch's own kernel looks at its
+        # zero-points, for which a GPU would be waited for in every layer.
+        return weights - values + torch.round(values / scale) * scale
 
 
 class RoundedInput(nn.Module):
