@@ -11,12 +11,15 @@ Exit status 1 where a bound does not hold: all INT8 plans together within 60 s, 
 most 0.35 of its FP32 plan's size, every convolution INT8, and the same bytes when built again.
 
 MobileNetV2's plan cannot be that small, and is held to the bound as zlib packs it: TensorRT for RTX
-puts the source text of every generated kernel into the plan, one for each requantization, twice as
-much as its weights.
+puts the source text of every generated kernel into the plan, one for each requantization, and each
+with the same 128 kB of the compiler's own definitions before it. They are counted: should they one
+day leave room for the weights, the exit status is 1 as well, for then the plan has to hold the
+bound as it is.
 """
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -36,8 +39,8 @@ from schemas.export import ExportConfig
 from tasks.calibrate.observe import observe
 from tasks.engine.build import build_engine
 from tasks.export.to_onnx import export_onnx
-from tasks.models.eager import quiet
 from tasks.models.quantizer import quantizer
+from tasks.models.quiet import quiet
 from tasks.surgery.repair import repair
 
 MODELS = ("resnet18", "resnet50", "mobilenet_v2")
@@ -46,6 +49,9 @@ SIZE = 224
 MOST_SECONDS = 60.0
 MOST_OF_FLOAT_SIZE = 0.35
 HELD_PACKED = ("mobilenet_v2",)
+# What TensorRT for RTX 1.7 writes between its own definitions and a kernel's source.
+DEFINITIONS_END = b"/*__MYELIN_NVRTC_KGEN_BUILTINS_END__*/"
+NO_TEXT = re.compile(rb"[^\t\n\r -~]")
 
 
 def graphs(name: str, folder: Path) -> tuple[Path, Path]:
@@ -71,17 +77,25 @@ def build(graph: Path, precision: Precision, capability: str) -> tuple[Manifest,
     options = TensorRtRtxConfig(compute_capability=capability)
     started = time.perf_counter()
     manifest, layers = build_engine(graph, "tensorrt_rtx", precision, options, plan)
+    blob = plan.read_bytes()
     return manifest, {
         "precision": precision,
         "compute_capability": capability,
         "seconds": round(time.perf_counter() - started, 2),
         "plan_bytes": manifest.plan_bytes,
-        "packed_bytes": len(zlib.compress(plan.read_bytes(), 1)),
+        "packed_bytes": len(zlib.compress(blob, 1)),
+        "kernel_sources": blob.count(DEFINITIONS_END),
+        "definitions_bytes": sum(definitions(blob)),
         "kernels": layers.kernels,
         "integer_convolutions": len(layers.integer_convolutions),
         "float_convolutions": len(layers.float_convolutions),
         "peak_memory_bytes": manifest.peak_memory_bytes,
     }
+
+
+def definitions(plan: bytes) -> list[int]:
+    """Bytes of text before each kernel source, down to what is no text."""
+    return [len(NO_TEXT.split(part)[-1]) for part in plan.split(DEFINITIONS_END)[:-1]]
 
 
 def main() -> int:
@@ -101,8 +115,12 @@ def main() -> int:
                 for size in ("plan", "packed"):
                     share = row[f"{size}_bytes"] / baseline[f"{size}_bytes"]
                     row[f"{size}_of_float"] = round(share, 3)
+                share = row["definitions_bytes"] / baseline["plan_bytes"]
+                row["definitions_of_float"] = round(share, 3)
                 rows.append({"model": name, **row})
                 share = row["packed_of_float" if name in HELD_PACKED else "plan_of_float"]
+                if name in HELD_PACKED and row["definitions_of_float"] < MOST_OF_FLOAT_SIZE:
+                    broken.append(f"{name} {capability}: there is room to hold its plain size")
                 if share > MOST_OF_FLOAT_SIZE:
                     broken.append(f"{name} {capability}: {share} of FP32's size")
                 if row["float_convolutions"] or not row["integer_convolutions"]:
@@ -130,6 +148,8 @@ def _print(rows: list[dict[str, Any]], total: float) -> None:
         "plan_bytes": "bytes",
         "plan_of_float": "of FP32",
         "packed_of_float": "of FP32, packed",
+        "kernel_sources": "sources",
+        "definitions_of_float": "definitions of FP32",
         "kernels": "kernels",
         "integer_convolutions": "INT8 convs",
         "float_convolutions": "float convs",
