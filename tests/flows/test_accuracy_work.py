@@ -74,6 +74,9 @@ def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: W
     assert delivered.drop_points == best
     failed = [gate.name for gate in report.gates if not gate.passed]
     assert "openvino int8: accuracy.max_drop_points" in failed
+    page = (workshop.root / "runs/small/report.html").read_text(encoding="utf-8")
+    for chart in ("chart-pareto", "chart-sensitivity"):
+        assert f'id="{chart}"' in page
 
 
 def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None:

@@ -21,6 +21,7 @@ from tasks.report.page.charts import (
 from tasks.report.page.fill import fill
 from tasks.report.page.flips import Flip
 from tasks.report.page.frame import Chart
+from tasks.report.page.sensitivity import sensitivity_chart
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def render_page(
         charts |= {f"errors-{x.target}": layer_errors_chart(x) for x in report.findings.layers}
         search = report.findings.search
         charts["pareto"] = None if search is None else pareto_chart(search)
+        charts["sensitivity"] = None if search is None else sensitivity_chart(search)
     charts |= {f"layers-{e.target}": layers_chart(e.target, e.layers) for e in report.engines}
     return fill(
         "run.html.j2",
