@@ -60,7 +60,7 @@ def check_server() -> str:
             ) from error
         raise InputError(
             f"{url} answers with HTTP {error.code} where a Prefect API is expected: "
-            "PREFECT_API_URL ends in /api"
+            "correct PREFECT_API_URL, which ends in /api"
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)

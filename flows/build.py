@@ -17,7 +17,7 @@ from flows.progress import advance
 from flows.results import keep_results_in_store
 from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.evaluate import EvaluateResult
 from schemas.history import StageRecord
 from schemas.job import Job
@@ -74,7 +74,7 @@ def check_stages(names: Sequence[str]) -> tuple[Stage, ...]:
     known = get_args(Stage)
     for name in names:
         if name not in known:
-            raise InputError(f"--refresh {name}: there is no such stage; known: {', '.join(known)}")
+            raise InputError(f"--refresh {name}: there is no such stage: {nearest(name, known)}")
     return cast(tuple[Stage, ...], tuple(names))
 
 
@@ -219,5 +219,7 @@ def weights_of(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> Artifac
 
 def _train(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> TrainResult:
     if job.train is None:
-        raise InputError(f"job {job.name} has neither model.weights nor a train section")
+        raise InputError(
+            f"job {job.name} has neither model.weights nor a train section: add one of them"
+        )
     return run(train, net, data, job.train)

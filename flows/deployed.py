@@ -63,10 +63,12 @@ def build(
 
 def _chosen(name: str, job: Job | None, overrides: list[str]) -> Job:
     if name and job is not None:
-        raise InputError("give the name of a job or a job, not both: empty one of them")
+        raise InputError("both the name of a job and a job are given: empty one of them")
     if job is None:
         if not name:
-            raise InputError("give the name of a job in the worker's folder, or a job")
+            raise InputError(
+                "no job is given: give the name of one in the worker's folder, or a job"
+            )
         return named_job(name, overrides)
     if overrides:
         raise InputError("overrides change a job given by name: change the job's own fields")

@@ -1,18 +1,17 @@
 """From a YAML file to a validated Job."""
 
-import difflib
+import re
+import reprlib
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.yaml_file import read_yaml
+from flows.yaml_file import load_yaml, parse_yaml
 from schemas.base import Strict, Target
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.job import Job
 
 
@@ -48,42 +47,26 @@ def targets(job: Job) -> list[tuple[Target, Strict]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        document = load_yaml(path, "job file")
     except FileNotFoundError as error:
+        beside = [str(file) for file in path.parent.glob("*.yaml")]
         raise InputError(
-            f"{path}: there is no such job file{_nearest_file(path)}; "
-            "jobs/quickstart.yaml is one to start from"
+            f"{path}: there is no such job file: "
+            f"{nearest(str(path), beside, none='start from jobs/quickstart.yaml')}"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a job file: {error}") from error
-    try:
-        document = read_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: is not YAML: {error}") from error
     if not isinstance(document, dict):
+        what = "nothing" if document is None else f"a {type(document).__name__}"
         raise InputError(
-            f"{path}: holds a {type(document).__name__} where a job's fields are expected, such as "
-            "'name:', 'model:' and 'data:'"
+            f"{path}: holds {what}: write a job's fields, as jobs/quickstart.yaml does"
         )
     return document
-
-
-def _nearest_file(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    names = [file.name for file in path.parent.glob("*.yaml")]
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f" (did you mean {path.parent / near[0]}?)" if near else ""
 
 
 def _apply(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"--set {override}: write it as field.field=value")
-    try:
-        value = read_yaml(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: the value is not YAML: {error}") from error
+    value = parse_yaml(text, f"--set {override}: the value")
     *parents, last = key.split(".")
     place = document
     for parent in parents:
@@ -91,7 +74,9 @@ def _apply(document: dict[str, Any], override: str) -> None:
             place[parent] = {}
         place = place[parent]
         if not isinstance(place, dict):
-            raise InputError(f"--set {override}: {parent} is a value and has no fields of its own")
+            raise InputError(
+                f"--set {override}: {parent} is a value and has no fields: set it alone"
+            )
     place[last] = value
 
 
@@ -104,33 +89,48 @@ def _mistake(item: Any) -> str:
     location = item["loc"]
     field = ".".join(str(part) for part in location) or "the job"
     if item["type"] == "extra_forbidden":
-        names = _fields_at(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), names, n=1)
-        fix = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
-        return f"{field} is not a field of a job ({fix})"
+        hint = nearest(str(location[-1]), fields_at(Job, location[:-1]))
+        return f"{field} is not a field of a job: {hint}"
     if item["type"] == "missing":
         return f"{field} is missing: add it"
-    message = item["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    value = item["input"]
-    shown = "" if isinstance(value, dict) else f" (got {value!r})"
-    return f"{field}: {message}{shown}"
+    if item["type"] == "value_error":
+        return f"{field}: {item['msg'].removeprefix('Value error, ')}"
+    if item["type"] == "model_type":
+        fields = ", ".join(fields_at(Job, location))
+        return f"{field} is {reprlib.repr(item['input'])}: give it its fields ({fields})"
+    return f"{field} is {reprlib.repr(item['input'])}: {_wanted(item['msg'])}"
 
 
-def _fields_at(location: Sequence[Any]) -> list[str]:
-    """The field names of the schema that a location within a job leads to."""
-    schema: type[BaseModel] = Job
+def _wanted(message: str) -> str:
+    """Pydantic's words for what a value should be, as what to do."""
+    said = re.sub(r"^(Input|String|Value) should ", "", message)
+    if said == message:
+        return f"correct it, {message[:1].lower()}{message[1:]}"
+    if said.startswith("be "):
+        compared = said.startswith(("be greater", "be less"))
+        return f"give {'a number ' if compared else ''}{said[3:]}"
+    return f"let it {said}"
+
+
+def fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """The field names of the schema that a location within ``schema`` leads to."""
     for part in location:
         field = schema.model_fields.get(str(part))
         if field is None:
+            continue  # a place in a list, or a key of one's own
+        inner = _model_in(field.annotation)
+        if inner is None:
             return []
-        arms = typing.get_args(field.annotation)
-        found = arms if isinstance(field.annotation, UnionType) or arms else (field.annotation,)
-        models = [arm for arm in found if isinstance(arm, type) and issubclass(arm, BaseModel)]
-        if not models:
-            return []
-        schema = models[0]
+        schema = inner
     return list(schema.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    """The model that an annotation is, or holds."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = map(_model_in, typing.get_args(annotation))
+    return next((model for model in found if model is not None), None)
 
 
 M = typing.TypeVar("M", bound=BaseModel)

@@ -1,12 +1,11 @@
 """The jobs that a deployed flow finds by name: the files of one folder of the worker."""
 
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from flows.jobfile import anchored, load_job
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.job import Job
 from tasks.models.factory import import_from
 
@@ -60,9 +59,10 @@ def check_name(name: str) -> None:
     """Raises InputError, with the nearest name, where there is no job of that name."""
     folder, names = jobs_folder(), job_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
-        raise InputError(f"there is no job {name!r} in the worker's folder {folder} ({hint})")
+        raise InputError(
+            f"there is no job {name!r} in the worker's folder {folder}: "
+            f"{nearest(name, names, none='put NAME.yaml there')}"
+        )
 
 
 def given_job(job: Job) -> Job:

@@ -47,8 +47,8 @@ def find_deployment(client: "SyncPrefectClient", name: str) -> DeploymentRespons
         return next(iter(found.values()))
     if "/" not in name and found:
         raise InputError(
-            f"{len(found)} deployments are named {name}: give one in full with --deployment: "
-            f"{', '.join(sorted(found))}"
+            f"{len(found)} deployments are named {name}: give one in full with --deployment "
+            f"({', '.join(sorted(found))})"
         )
     known = sorted(each.name for each in client.read_deployments(**PAGE))
     raise InputError(
@@ -89,8 +89,9 @@ def start(
         if error.response.status_code not in (409, 422):
             raise
         raise InputError(
-            f"deployment {deployment.name} does not take these parameters: "
-            f"{error.response.json().get('detail', error)}"
+            f"deployment {deployment.name} does not take these parameters "
+            f"({error.response.json().get('detail', error)}): correct them, or run "
+            "`enginesmith deploy`"
         ) from error
     except ObjectNotFound as error:
         raise InputError(

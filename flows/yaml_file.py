@@ -1,8 +1,11 @@
 """YAML that comes from anywhere: plain values only, and no more of them than a job needs."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from schemas.errors import InputError, cause
 
 MOST_CHARACTERS = 1_000_000
 MOST_VALUES = 20_000
@@ -22,6 +25,52 @@ class _Bounded(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        # Of two equal keys PyYAML lets the last win without a word.
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        names = [key.value for key in keys]
+        for place, key in enumerate(keys):
+            if key.value in names[:place]:
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value} is there twice", problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_yaml(file: Path, kind: str) -> Any:
+    """The document in a file, which ``kind`` names in messages.
+
+    Raises InputError where it is not plain YAML in UTF-8, and leaves FileNotFoundError to the
+    caller, who knows what else there is.
+    """
+    if file.exists() and not file.is_file():
+        raise InputError(f"{file}: is not a file: name a {kind}")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{file}: cannot be read as a {kind} ({error.strerror}): correct the path or its "
+            "permissions"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: cannot be read as a {kind} (byte {error.start} is not UTF-8): save it so"
+        ) from error
+    return parse_yaml(text, f"{file}:")
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """What ``read_yaml`` reads; raises InputError, opening with ``where``, where it does not."""
+    try:
+        return read_yaml(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or cause(error)
+        raise InputError(f"{where} is not YAML{place} ({reason}): correct it there") from error
 
 
 def read_yaml(text: str) -> Any:

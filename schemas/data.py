@@ -85,13 +85,13 @@ class DataConfig(Strict):
         given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"name exactly one of {', '.join(names)}; got {', '.join(given) or 'none'}"
+                f"got {', '.join(given) or 'none'}: name exactly one of {', '.join(names)}"
             )
         if self.center_crop is not None and self.image_size is None:
             raise ValueError("center_crop needs image_size: give the height and width to resize to")
         if len(self.mean) != len(self.std):
             raise ValueError(
-                f"mean has {len(self.mean)} values and std {len(self.std)}; give as many of each"
+                f"mean has {len(self.mean)} values and std {len(self.std)}: give as many of each"
             )
         return self
 

@@ -79,12 +79,11 @@ def parse_options(engine: Engine, settings: list[str]) -> "Strict":
 
     Raises InputError naming the setting that is wrong, and the fix.
     """
-    import difflib
-
     from pydantic import ValidationError
 
+    from flows.jobfile import fields_at
     from schemas.engine import EnginesConfig
-    from schemas.errors import InputError
+    from schemas.errors import InputError, nearest
 
     document: dict[str, Any] = {}
     for setting in settings:
@@ -95,13 +94,15 @@ def parse_options(engine: Engine, settings: list[str]) -> "Strict":
         problem = error.errors(include_url=False)[0]
         name = ".".join(map(str, problem["loc"][1:])) or engine
         if problem["type"] == "extra_forbidden":
-            fields = EnginesConfig.model_json_schema()["$defs"]
-            known = sorted({field for x in fields.values() for field in x.get("properties", {})})
-            near = difflib.get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "see enginesmith schema"
-            raise InputError(f"--option {name}: {engine} has no such option ({hint})") from error
+            known = fields_at(EnginesConfig, problem["loc"][:-1])
+            raise InputError(
+                f"--option {name}: {engine} has no such option: "
+                f"{nearest(str(problem['loc'][-1]), known)}"
+            ) from error
         message = problem["msg"].removeprefix("Value error, ")
-        raise InputError(f"--option {name}={problem['input']}: {message}") from error
+        raise InputError(
+            f"--option {name}={problem['input']}: {message}: correct it, see enginesmith schema"
+        ) from error
     chosen = getattr(config, engine)
     assert chosen is not None
     found: Strict = chosen
@@ -109,8 +110,7 @@ def parse_options(engine: Engine, settings: list[str]) -> "Strict":
 
 
 def _set(document: dict[str, Any], setting: str) -> None:
-    import yaml
-
+    from flows.yaml_file import parse_yaml
     from schemas.errors import InputError
 
     key, equals, text = setting.partition("=")
@@ -120,11 +120,10 @@ def _set(document: dict[str, Any], setting: str) -> None:
     for parent in parents:
         document = document.setdefault(parent, {})
         if not isinstance(document, dict):
-            raise InputError(f"--option {setting}: {parent} is a value and has no fields")
-    try:
-        document[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--option {setting}: the value is not YAML: {error}") from error
+            raise InputError(
+                f"--option {setting}: {parent} is a value: give it once, or its fields"
+            )
+    document[last] = parse_yaml(text, f"--option {setting}: the value")
 
 
 def _summary(plan: Path, manifest: "Manifest", kernels: int, *, reused: bool) -> str:

@@ -92,13 +92,13 @@ def profile(
 
 
 def _known(names: list[str]) -> "tuple[Baseline, ...]":
-    from schemas.errors import InputError
+    from schemas.errors import InputError, nearest
     from schemas.profiling import Baseline
 
     for name in names:
         if name not in get_args(Baseline):
             raise InputError(
-                f"--baseline {name}: there is none; known: {', '.join(get_args(Baseline))}"
+                f"--baseline {name}: there is no such baseline: {nearest(name, get_args(Baseline))}"
             )
     return cast("tuple[Baseline, ...]", tuple(names))
 

@@ -90,7 +90,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
         return tuple(float(x) for x in text.split(","))
     except ValueError as error:
         raise InputError(
-            f"{option} {text}: numbers with commas between, such as 0.5,0.5,0.5"
+            f"{option} {text}: write it as numbers with commas, such as 0.5,0.5,0.5"
         ) from error
 
 

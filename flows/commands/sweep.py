@@ -64,14 +64,14 @@ def _observers(text: str) -> "tuple[Observer, ...]":
     from typing import cast, get_args
 
     from schemas.convert import Observer
-    from schemas.errors import InputError
+    from schemas.errors import InputError, nearest
 
     known = get_args(Observer)
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
         if name not in known:
             raise InputError(
-                f"--observers {name}: there is no such observer; known: {', '.join(known)}"
+                f"--observers {name}: there is no such observer: {nearest(name, known)}"
             )
     if not names:
         raise InputError(f"--observers: name at least one of {', '.join(known)}")

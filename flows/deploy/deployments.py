@@ -4,7 +4,6 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
@@ -15,6 +14,7 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import ValidationError
 
 from flows.deploy.piece import Piece
+from flows.yaml_file import load_yaml
 from schemas.deployment import Cron, Deployment, DeploymentFile
 from schemas.errors import InputError
 
@@ -32,15 +32,15 @@ def read_deployments(file: Path) -> tuple[Deployment, ...]:
     Raises InputError where it cannot be read or used, or two deployments have one name.
     """
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = load_yaml(file, "deployment file")
         deployments = DeploymentFile.model_validate(document).deployments
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{file}: cannot be read as a deployment file: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{file}: there is no such file: correct the path") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{file}: {field}: {first['msg']} (got {first['input']!r}): correct it there"
+            f"{file}: {field} is {first['input']!r} ({first['msg']}): correct it there"
         ) from error
     names = [deployment.name for deployment in deployments]
     for name in names:

@@ -8,7 +8,7 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 
 from flows.deploy.piece import Piece
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -24,8 +24,7 @@ def template(kind: str) -> dict[str, Any]:
     """
     if kind not in get_args(PoolType):
         raise InputError(
-            f"--pool-type {kind}: there is no template for it; known: "
-            f"{', '.join(get_args(PoolType))}"
+            f"--pool-type {kind}: there is no template for it: {nearest(kind, get_args(PoolType))}"
         )
     loaded = json.loads((TEMPLATES / f"{kind}.json").read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)

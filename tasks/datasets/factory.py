@@ -8,7 +8,7 @@ from PIL import Image
 
 from schemas.calibrate import Split as SplitName
 from schemas.data import DatasetFactory
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 from tasks.datasets.dataset import Indices, Pixels, Split
 from tasks.models.factory import call
 
@@ -26,7 +26,9 @@ def load(config: DatasetFactory, split: SplitName) -> Split:
     found = call(config.factory, config.kwargs, split)
     name = f"dataset {config.factory}({split!r})"
     if not hasattr(found, "__len__") or not hasattr(found, "__getitem__"):
-        raise InputError(f"{name} is a {type(found).__name__}: it needs __len__ and __getitem__")
+        raise InputError(
+            f"{name} is a {type(found).__name__}: return a set with __len__ and __getitem__"
+        )
     count = len(found)
     if not count:
         raise InputError(f"{name} is empty: return at least one (image, label)")
@@ -74,7 +76,8 @@ def _pair(source: Any, index: int, name: str) -> tuple[Any, Any]:
         raise
     except Exception as error:
         raise InputError(
-            f"{name}: item {index} is no (image, label): {type(error).__name__}: {error}"
+            f"{name}: item {index} cannot be had ({type(error).__name__}: {cause(error)}): return "
+            "(image, label)"
         ) from error
     return image, label
 
@@ -85,9 +88,14 @@ def _labels(source: Any, count: int, name: str) -> NDArray[np.int64]:
     try:
         labels = np.asarray(values).astype(np.int64, casting="same_kind")
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: labels are not integers: {error}") from error
+        raise InputError(
+            f"{name}: labels are not integers ({cause(error)}): number them from 0"
+        ) from error
     if labels.shape != (count,):
-        raise InputError(f"{name} has {count} images and labels of shape {list(labels.shape)}")
+        raise InputError(
+            f"{name} has {count} images and labels of shape {list(labels.shape)}: return one "
+            "label an image"
+        )
     return labels
 
 

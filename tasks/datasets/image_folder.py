@@ -135,7 +135,7 @@ class _Reference:
         if pixels.shape != self.shape:
             raise InputError(
                 f"{where} is {pixels.shape[1]}x{pixels.shape[2]} pixels, and {self.where} "
-                f"{self.shape[1]}x{self.shape[2]}: resize all with data.image_size: [height, width]"
+                f"{self.shape[1]}x{self.shape[2]}: resize all with data.image_size [height, width]"
             )
         return pixels
 

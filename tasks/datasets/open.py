@@ -38,7 +38,7 @@ def describe(config: DataConfig) -> DataRef:
     if train.classes != test.classes or train.shape != test.shape:
         raise InputError(
             f"{source_name(config)}: train has {len(train.classes)} classes of {train.shape} and "
-            f"test {len(test.classes)} of {test.shape}: they must be the same"
+            f"test {len(test.classes)} of {test.shape}: return the same of both"
         )
     channels = train.shape[0]
     return DataRef(

@@ -26,8 +26,8 @@ def to_half(graph: Path, target: Path) -> Path:
     """
     if any(node.op_type == "DequantizeLinear" for node in read_structure(graph).graph.node):
         raise InputError(
-            f"{graph.name} is quantized: precision float16 takes the float32 graph; for INT8 with "
-            "float16 use enginesmith surgery --precision int8+fp16"
+            f"{graph.name} is quantized: give precision float16 the float32 graph, or use "
+            "enginesmith surgery --precision int8+fp16 for INT8 with float16"
         )
     model = onnx.load(str(graph))
     _weights(model)

@@ -46,7 +46,9 @@ def layers_of(
     if not path.is_file():
         raise InputError(f"no file {path}: check the path")
     if profile is not None and path.suffix != ".json":
-        raise InputError(f"a profile goes with the inspector's JSON, and {path} is something else")
+        raise InputError(
+            f"--profile: {path} is not the inspector's JSON: give that, or leave it out"
+        )
     if path.suffix == ".json":
         return _from_json(path, profile)
     if path.suffix == ".onnx":

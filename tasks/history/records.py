@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.history import BuildRecord, Damaged
 from tasks.artifacts.store import Store
 
@@ -111,9 +111,9 @@ def named_history(store: Store, job: str) -> History:
     """The history of a job; raises InputError, with the nearest name, where it has none."""
     names = job_names(store)
     if job not in names:
-        import difflib
-
-        near = difflib.get_close_matches(job, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
-        raise InputError(f"no build of {job!r} has finished in {store.location} ({hint})")
+        run_it = "run its job first, enginesmith run JOB.yaml"
+        raise InputError(
+            f"no build of {job!r} has finished in {store.location}: "
+            f"{nearest(job, names, none=run_it)}"
+        )
     return read_history(store, job)

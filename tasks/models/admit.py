@@ -5,7 +5,7 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 
 
 @torch.no_grad()
@@ -23,10 +23,9 @@ def admit(model: nn.Module, example: Tensor) -> None:
     try:
         answer = model(example)
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
         raise InputError(
-            f"{kind} does not take images of shape {list(example.shape[1:])}: "
-            f"{type(error).__name__}: {lines[0]}; set data.image_size, or model.kwargs"
+            f"{kind} does not take images of shape {list(example.shape[1:])} "
+            f"({type(error).__name__}: {cause(error)}): set data.image_size, or model.kwargs"
         ) from error
     if not isinstance(answer, Tensor):
         raise InputError(
@@ -35,8 +34,8 @@ def admit(model: nn.Module, example: Tensor) -> None:
         )
     if not answer.ndim or answer.shape[0] != len(example):
         raise InputError(
-            f"{kind} returns a tensor of shape {list(answer.shape)} for {len(example)} images: it "
-            "must have a row for each"
+            f"{kind} returns a tensor of shape {list(answer.shape)} for {len(example)} images: "
+            "return a row for each"
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 
 
 def import_from(folder: Path) -> None:
@@ -42,12 +42,12 @@ def resolve(factory: str) -> Callable[..., Any]:
                 "the jobs folder, which ENGINESMITH_JOBS names"
             ) from error
         raise InputError(
-            f"factory {factory} does not import: its module needs {error.name}, which is not "
-            "installed"
+            f"factory {factory} does not import: install {error.name}, which its module needs"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"factory {factory} does not import: {type(error).__name__}: {error}"
+            f"factory {factory} does not import ({type(error).__name__}: {cause(error)}): correct "
+            "its module"
         ) from error
     for attribute in attributes.split("."):
         try:
@@ -75,7 +75,7 @@ def call(factory: str, kwargs: Mapping[str, Any], *args: Any) -> Any:
         inspect.signature(function).bind(*args, **kwargs)
     except TypeError as error:
         raise InputError(
-            f"factory {factory} does not take kwargs {dict(kwargs)}: {error}"
+            f"factory {factory} does not take kwargs {dict(kwargs)} ({cause(error)}): correct them"
         ) from error
     except ValueError:
         pass  # A callable written in C may have no signature to check against.
@@ -83,7 +83,8 @@ def call(factory: str, kwargs: Mapping[str, Any], *args: Any) -> Any:
         return function(*args, **kwargs)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
-            f"factory {factory} failed with kwargs {dict(kwargs)}: {type(error).__name__}: {error}"
+            f"factory {factory} failed with kwargs {dict(kwargs)} ({type(error).__name__}: "
+            f"{cause(error)}): correct the kwargs or the factory"
         ) from error

@@ -64,14 +64,17 @@ def moved_note(clocks: Clocks) -> str:
         return f"{what} while measuring: set the governor to performance and profile again"
     return (
         f"the processor's speed varied by {clocks.high / clocks.low - 1:.0%} while measuring: its "
-        "clock moved or another program used it; ratios hold better than times"
+        "clock moved or another program used it: end what else runs, or go by ratios, which hold "
+        "better than times"
     )
 
 
 def require_steady(clocks: Clocks | None) -> None:
     """Raises InputError where the clock moved, or cannot be told."""
     if clocks is None:
-        raise InputError("profile.steady_clocks: require, but the clock cannot be read here")
+        raise InputError(
+            "profile.steady_clocks is require and the clock cannot be read here: set it to warn"
+        )
     if clocks.moved:
         raise InputError(f"profile.steady_clocks: {moved_note(clocks)}")
 

@@ -50,7 +50,10 @@ def graph_contender(
     engine = runtime(target)
     why_not = engine.cannot_run()
     if why_not is not None:
-        raise InputError(f"{target} cannot be timed: {why_not}")
+        raise InputError(
+            f"{target} cannot be timed here ({why_not}): choose openvino or onnxruntime, or a "
+            "machine with its GPU"
+        )
     plan = folder / f"{name.replace('/', '-').replace(' ', '-')}.plan"
     # ONNX Runtime has no options; any of the others' would do.
     key = "openvino" if target == "onnxruntime" else target

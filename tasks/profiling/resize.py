@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 from tasks.runtimes.onnx_file import read_structure
 
 
@@ -16,7 +16,7 @@ def graph_at_size(graph: Path, size_px: int, folder: Path) -> Path:
     model = read_structure(graph)
     tensor = model.graph.input[0].type.tensor_type
     if len(tensor.shape.dim) != 4:
-        raise InputError(f"{graph.name} takes no images (N, C, H, W), so it has no image size")
+        raise InputError(f"{graph.name} takes no images (N, C, H, W): leave --size out")
     height, width = tensor.shape.dim[2:]
     if height.dim_value == width.dim_value == size_px:
         return graph
@@ -31,9 +31,9 @@ def graph_at_size(graph: Path, size_px: int, folder: Path) -> Path:
     try:
         onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # InferenceError derives from Exception alone
-        reason = str(error).strip().splitlines()[-1]
         raise InputError(
-            f"{graph.name} does not take images of {size_px}x{size_px}: {reason[:200]}"
+            f"{graph.name} does not take images of {size_px}x{size_px} ({cause(error)}): choose "
+            "another size, or export the network for it"
         ) from error
     resized = folder / f"{graph.stem}-{size_px}.onnx"
     onnx.save(model, resized)

@@ -66,7 +66,10 @@ def sources_of(path: Path, engine: Target) -> tuple[list[Source], list[str]]:
     source = _plan(path)
     why_not = runtime(source.target).cannot_run()
     if why_not is not None:
-        raise InputError(f"{path} cannot be timed: {why_not}")
+        raise InputError(
+            f"{path} cannot be timed here ({why_not}): give its ONNX file, or profile it on a "
+            "machine with its GPU"
+        )
     return [source], []
 
 
@@ -119,8 +122,8 @@ def _graph(path: Path, engine: Target) -> Source:
 def _image_input(path: Path, inputs: tuple[TensorInfo, ...]) -> TensorInfo:
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise InputError(
-            f"{path} takes {', '.join(f'{x.name} {list(x.shape)}' for x in inputs)}: only networks "
-            "of one input of images (N, C, H, W) can be profiled"
+            f"{path} takes {', '.join(f'{x.name} {list(x.shape)}' for x in inputs)}: give a "
+            "network of one input, images (N, C, H, W)"
         )
     if inputs[0].dtype != "float32":
         raise InputError(

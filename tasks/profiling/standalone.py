@@ -79,8 +79,8 @@ def _sources(request: Request) -> tuple[list[Source], list[str]]:
         if other in get_args(Target):
             if not all(source.is_graph for source in found[:1]):
                 raise InputError(
-                    f"--vs {other}: a plan is compiled already; give its ONNX file instead of "
-                    f"{request.path}, or another plan to compare with"
+                    f"--vs {other}: {request.path} is a plan, compiled already: give its ONNX file "
+                    "instead, or another plan to compare with"
                 )
             more, further = sources_of(request.path, cast(Target, other))
         else:

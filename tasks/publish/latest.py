@@ -12,7 +12,6 @@ because a counter needs a lock that object stores do not have, and because publi
 thing twice then is one version. ``version.json`` is written last: a folder without it is none.
 """
 
-import difflib
 import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from pydantic import ValidationError
 
 from schemas.artifact import Sha256
 from schemas.base import Gate
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.publish import Pointer, Promotion, Version, VersionState
 from tasks.artifacts.backend import Entry
 from tasks.artifacts.store import Store
@@ -221,14 +220,11 @@ def _below(store: Store, prefix: str) -> Iterator[Entry]:
 
 def _never_published(store: Store, job: str) -> InputError:
     known = published_jobs(store)
-    near = difflib.get_close_matches(job, known, n=1)
-    if near:
-        hint = f"did you mean {near[0]}?"
-    elif known:
-        hint = f"published are {', '.join(known)}"
-    else:
-        hint = f"enginesmith publish {job} publishes its newest run"
-    return InputError(f"nothing of job {job} is published in {store.location} ({hint})")
+    publish_it = f"publish its newest run, enginesmith publish {job}"
+    return InputError(
+        f"nothing of job {job} is published in {store.location}: "
+        f"{nearest(job, known, none=publish_it)}"
+    )
 
 
 def _replace(store: Store, job: str, change: Callable[[Pointer | None], Pointer]) -> Pointer:

@@ -1,12 +1,11 @@
 """Finding the run that somebody wants to publish."""
 
-import difflib
 import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from schemas.job import Job
 from schemas.report import RunReport
 from tasks.artifacts.store import Store, sha256_of_file
@@ -32,14 +31,10 @@ def find_run(store: Store, given: str) -> Path:
     if place.is_dir():
         raise InputError(f"{given} holds no report.json: name the folder of a run")
     names = sorted(x.parent.name for x in runs.glob("*/report.json"))
-    near = difflib.get_close_matches(given, names, n=1)
-    if near:
-        hint = f"did you mean {near[0]}?"
-    elif names:
-        hint = f"there are runs of {', '.join(names)}"
-    else:
-        hint = "no job was run there yet: enginesmith run JOB.yaml"
-    raise InputError(f"there is no run {given} in {store.location} ({hint})")
+    run_it = "run its job first, enginesmith run JOB.yaml"
+    raise InputError(
+        f"there is no run {given} in {store.location}: {nearest(given, names, none=run_it)}"
+    )
 
 
 def read_report(file: Path) -> tuple[RunReport, str]:

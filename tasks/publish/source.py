@@ -9,7 +9,7 @@ from pydantic import PositiveFloat, PositiveInt, ValidationError
 
 from schemas.base import Strict, Target
 from schemas.engine import TensorInfo
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 from schemas.publish import Preprocessing, Served
 from tasks.artifacts.store import Store
 from tasks.publish.latest import POINTER, VERSION, latest_folder
@@ -107,7 +107,10 @@ def _runs_here(job: str, engines: Sequence[Target]) -> Target:
             return target
         reasons[target] = reason
     text = "; ".join(f"{target}: {reason}" for target, reason in reasons.items())
-    raise InputError(f"no engine of {job} runs on this machine ({text})")
+    raise InputError(
+        f"no engine of {job} runs on this machine ({text}): name another machine's with --engine "
+        "there, or build one for openvino"
+    )
 
 
 def _open_file(plan: Path, said: Given, classes: Path | None) -> Source:
@@ -153,8 +156,8 @@ def _assumed(tensor: TensorInfo, said: Given) -> tuple[Preprocessing, list[str]]
     """What a network's input alone tells, and what it does not."""
     if len(tensor.shape) != 4:
         raise InputError(
-            f"input {tensor.name} has {len(tensor.shape)} dimensions, and images take 4: "
-            "batch, channels, height, width"
+            f"input {tensor.name} has {len(tensor.shape)} dimensions: give a network of images "
+            "(batch, channels, height, width)"
         )
     _, channels, height, width = tensor.shape
     if said.image_size is not None and min(height, width) < 1:
@@ -198,9 +201,12 @@ def _read_classes(file: Path | None, wanted: int) -> tuple[str, ...]:
     try:
         names = tuple(file.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--classes {file} cannot be read: {error}") from error
+        raise InputError(
+            f"--classes {file} cannot be read ({cause(error)}): name a text file"
+        ) from error
     if len(names) != wanted:
         raise InputError(
-            f"--classes {file} names {len(names)} classes and the network has {wanted}: one a line"
+            f"--classes {file} names {len(names)} classes and the network has {wanted}: write one "
+            "a line"
         )
     return names

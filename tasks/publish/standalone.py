@@ -39,7 +39,9 @@ def find_images(given: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(x for x in path.rglob("*") if x.suffix.lower() in SUFFIXES)
             if not inside:
-                raise UnusableError(f"{path}: no images in it ({', '.join(SUFFIXES)})")
+                raise UnusableError(
+                    f"{path}: no images in it: put some there ({', '.join(SUFFIXES)})"
+                )
             found += inside
         else:
             found.append(path)
@@ -54,7 +56,10 @@ def prepare(path: Path, how: dict[str, Any], *, fit: bool = False) -> Floats:
     """
     channels, height, width = how["input_shape"]
     if how["mode"] is None:
-        raise UnusableError(f"{path}: the network takes {channels} channels, which no image has")
+        raise UnusableError(
+            f"{path}: the network takes {channels} channels, which no image has: give it to a "
+            "network of 1 or 3"
+        )
     try:
         with Image.open(path) as encoded:
             image = _decode(encoded, how["mode"], convert=how["convert"] or fit)
@@ -202,7 +207,8 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
     network = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(plan.read_bytes())
     if network is None:
         raise UnusableError(
-            f"{plan}: {module} cannot load it here: it runs on the GPU and version it was built for"
+            f"{plan}: {module} cannot load it here: take it to the GPU and version it was built "
+            "for, or build it again"
         )
     execution, stream = network.create_execution_context(), cuda.Stream()
     names = [network.get_tensor_name(i) for i in range(network.num_io_tensors)]

@@ -25,7 +25,7 @@ def read_structure(graph: Path) -> "onnx.ModelProto":
     except Exception as error:  # protobuf's DecodeError derives from Exception alone
         raise InputError(f"{graph} is no ONNX file, or is cut short: export it again") from error
     if not model.graph.node:
-        raise InputError(f"{graph} holds no nodes: is it an ONNX file?")
+        raise InputError(f"{graph} is no ONNX file, or holds no nodes: export it again")
     _external_files(graph, model)
     return model
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.base import Strict, Target
 from schemas.engine import LayerTable, Manifest, TensorInfo
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
 from tasks.runtimes.processor import cpu, installed_version
@@ -47,7 +47,9 @@ class OnnxRuntimeSession:
             )
         except Exception as error:  # its exception types have no common public base
             name = graph.name if isinstance(graph, Path) else "the graph"
-            raise InputError(f"ONNX Runtime cannot load {name}: {error}") from error
+            raise InputError(
+                f"ONNX Runtime cannot load {name} ({cause(error)}): export it again"
+            ) from error
         self.inputs = tuple(_info(x) for x in self._session.get_inputs())
         self.outputs = tuple(_info(x) for x in self._session.get_outputs())
 

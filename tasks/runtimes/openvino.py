@@ -52,7 +52,9 @@ class OpenVinoRuntime:
         try:
             model: Any = core.read_model(graph)
         except RuntimeError as error:
-            raise InputError(f"OpenVINO cannot read {graph.name}: {_last_line(error)}") from error
+            raise InputError(
+                f"OpenVINO cannot read {graph.name} ({_last_line(error)}): export it again"
+            ) from error
         inputs, outputs = _tensors(model.inputs), _tensors(model.outputs)
         _name_by_place(model)
         with tempfile.TemporaryDirectory() as folder:

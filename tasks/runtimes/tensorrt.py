@@ -52,7 +52,7 @@ class TensorRtRuntime:
         self.fingerprint()
         if find_gpu() is None:
             raise InputError(
-                f"TensorRT cannot build {graph.name}: no NVIDIA GPU here; build on the machine "
+                f"TensorRT cannot build {graph.name} without an NVIDIA GPU: build on the machine "
                 "that will run the plan, or use tensorrt_rtx, which needs none"
             )
         assert isinstance(options, TensorRtConfig)
@@ -61,7 +61,10 @@ class TensorRtRuntime:
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
         reason = self.cannot_run()
         if reason is not None:
-            raise InputError(f"plan {plan.name} cannot run: {reason}")
+            raise InputError(
+                f"plan {plan.name} cannot run here ({reason}): take it to a machine with its GPU, "
+                "or choose openvino"
+            )
         from tasks.runtimes.trt.session import open_plan
 
         return open_plan("tensorrt", plan)

@@ -54,7 +54,10 @@ class TensorRtRtxRuntime:
     def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
         reason = self.cannot_run()
         if reason is not None:
-            raise InputError(f"plan {plan.name} cannot run: {reason}")
+            raise InputError(
+                f"plan {plan.name} cannot run here ({reason}): take it to a machine with its GPU, "
+                "or choose openvino"
+            )
         from tasks.runtimes.trt.session import open_plan
 
         return open_plan("tensorrt_rtx", plan)

@@ -43,8 +43,8 @@ def layer_error(
     shared = [spot for spot in known if any(spot.tensor in t for t in tensors.values())]
     if not shared:
         raise InputError(
-            "layer by layer: the FP32 and the INT8 graph share no layer: they are not exports of "
-            "the same network"
+            "layer by layer: the FP32 and the INT8 graph share no layer: export both from the same "
+            "network"
         )
     readers: dict[str, Reader] = {
         "float32": read_by_onnxruntime(models["float32"], [s.tensor for s in shared])
@@ -66,7 +66,10 @@ def layer_error(
         for spot in shared:
             sums[spot.tensor].add(_of_spot(spot, values, tensors))
     if not used:
-        raise InputError(f"layer by layer: the graphs take {batch} images, {len(images)} are given")
+        raise InputError(
+            f"layer by layer: the graphs take {batch} images, {len(images)} are given: set "
+            "export.dynamic_batch, or give more images"
+        )
     layers = tuple(sums[spot.tensor].error(spot) for spot in shared)
     return _judged(target, used, layers)
 

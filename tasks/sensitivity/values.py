@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 
 Values = dict[str, NDArray[np.float32]]
 Reader = Callable[[NDArray[np.float32]], Values]
@@ -30,7 +30,9 @@ def read_by_onnxruntime(model: onnx.ModelProto, tensors: Sequence[str]) -> Reade
             watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # its exception types have no common public base
-        raise InputError(f"ONNX Runtime cannot run the graph layer by layer: {error}") from error
+        raise InputError(
+            f"ONNX Runtime cannot run the graph layer by layer ({cause(error)}): export it again"
+        ) from error
     name = session.get_inputs()[0].name
 
     def read(images: NDArray[np.float32]) -> Values:
@@ -54,8 +56,9 @@ def read_by_openvino(graph: Path, tensors: Sequence[str]) -> Reader:
         model.add_outputs(list(tensors))
         compiled: Any = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise InputError(f"OpenVINO cannot run the graph layer by layer: {last}") from error
+        raise InputError(
+            f"OpenVINO cannot run the graph layer by layer ({cause(error)}): export it again"
+        ) from error
     request = compiled.create_infer_request()
 
     def read(images: NDArray[np.float32]) -> Values:

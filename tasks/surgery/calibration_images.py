@@ -51,13 +51,18 @@ def load_images(
     from PIL import Image
 
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of calibration images")
+        raise InputError(f"there is no folder of calibration images {folder}: correct the path")
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES)
     if not files:
-        raise InputError(f"{folder} holds no images ({', '.join(sorted(_SUFFIXES))})")
+        raise InputError(
+            f"{folder} holds no images: put some there ({', '.join(sorted(_SUFFIXES))})"
+        )
     batch, channels, height, width = shape
     if channels not in (1, 3):
-        raise InputError(f"the network takes {channels} channels; image files have 1 or 3")
+        raise InputError(
+            f"the network takes {channels} channels, image files have 1 or 3: run without "
+            "--calibration-images"
+        )
     # Spread over the sorted names, so that a folder for each class gives some of each.
     chosen = [files[i] for i in np.linspace(0, len(files) - 1, min(limit, len(files))).astype(int)]
     arrays = []
@@ -66,11 +71,12 @@ def load_images(
             with Image.open(file) as image:
                 pixels = image.convert("L" if channels == 1 else "RGB").resize((width, height))
                 values = np.asarray(pixels, np.float32).reshape(height, width, channels)
-        except OSError as error:
-            raise InputError(f"{file} cannot be read as an image ({error})") from error
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise InputError(f"{file} cannot be decoded ({error}): replace or remove it") from error
         arrays.append((values / 255 - np.array(mean, np.float32)) / np.array(std, np.float32))
     if len(arrays) < batch:
         raise InputError(
-            f"{folder}: the network takes batches of {batch}, {len(arrays)} images found"
+            f"{folder}: the network takes batches of {batch}, {len(arrays)} images found: add "
+            "some, or raise --images"
         )
     return np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2), np.float32)

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import onnx.version_converter
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 from schemas.surgery import Precision
 from tasks.surgery.passes.half_rest import LEAST_OPSET
 
@@ -25,12 +25,12 @@ def read_model(file: Path) -> onnx.ModelProto:
     cannot be read or lies outside the file's own folder.
     """
     if not file.is_file():
-        raise InputError(f"{file}: no such file")
+        raise InputError(f"there is no ONNX file {file}: correct the path")
     try:
         model = onnx.load(file, load_external_data=False)
     except Exception as error:
         raise InputError(
-            f"{file} is not an ONNX model, or is cut short ({_first_line(error)}): export it again"
+            f"{file} is not an ONNX model, or is cut short ({cause(error)}): export it again"
         ) from error
     if not model.graph.node:
         raise InputError(f"{file} is not an ONNX model, or has no nodes: export it again")
@@ -40,19 +40,19 @@ def read_model(file: Path) -> onnx.ModelProto:
         name = max(stored, key=lambda key: stored[key])
         raise InputError(
             f"{file} holds {sum(stored.values()) / 1e9:.1f} GB, most of it in tensor {name!r}: "
-            "graphs beyond protobuf's 2 GB cannot be rewritten; split the network"
+            "split the network, as graphs beyond protobuf's 2 GB cannot be rewritten"
         )
     try:
         onnx.load_external_data_for_model(model, str(file.parent))
     except Exception as error:
         raise InputError(
-            f"{file}: its external data cannot be read ({_first_line(error)}): "
+            f"{file}: its external data cannot be read ({cause(error)}): "
             "keep the data files beside it"
         ) from error
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise InputError(f"{file} is not valid ONNX: {_first_line(error)}") from error
+        raise InputError(f"{file} breaks ONNX's rules ({cause(error)}): export it again") from error
     return model
 
 
@@ -64,7 +64,9 @@ def write_model(model: onnx.ModelProto, file: Path) -> None:
         temporary.replace(file)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise InputError(f"{file} cannot be written ({error.strerror})") from error
+        raise InputError(
+            f"{file} cannot be written ({error.strerror}): name another with -o"
+        ) from error
 
 
 def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
@@ -75,8 +77,14 @@ def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
         raise InputError(
-            f"the graph uses opset {opset}: scales per channel need {OLDEST_OPSET}; "
-            "export it again with a newer one"
+            f"the graph uses opset {opset}: export it again with {OLDEST_OPSET} at least, which "
+            "scales per channel need"
+        )
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise InputError(
+            f"the graph uses opset {opset}, newer than the onnx library here knows: export it "
+            f"again with {newest} at most"
         )
     for index, node in enumerate(model.graph.node):
         _admit_node(node, node.name or f"{node.op_type}_{index}")
@@ -125,8 +133,8 @@ def raise_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
         raised = onnx.version_converter.convert_version(model, least)
     except Exception as error:
         raise InputError(
-            f"the graph cannot be raised from opset {opset_of(model)} to {least}: "
-            f"{_first_line(error)}; export it at opset {least}"
+            f"the graph cannot be raised from opset {opset_of(model)} to {least} "
+            f"({cause(error)}): export it at opset {least}"
         ) from error
     raised.ir_version = max(raised.ir_version, 9)
     return raised
@@ -165,7 +173,3 @@ def _locations(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             yield from ((tensor.name, x.value) for x in tensor.external_data if x.key == "location")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

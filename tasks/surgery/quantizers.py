@@ -82,7 +82,7 @@ def grid_of(node: gs.Node) -> Grid:
     if not has_grid(node):
         raise InputError(
             f"{node.op} node {node.name!r} gets its scale or zero-point from other nodes: "
-            "only static quantization can be compiled; quantize with calibrated, constant scales"
+            "quantize with calibrated, constant scales, which alone can be compiled"
         )
     scale = np.asarray(node.inputs[1].values)
     if len(node.inputs) > 2 and node.inputs[2].name:

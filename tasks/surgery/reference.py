@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from schemas.errors import InputError
+from schemas.errors import InputError, cause
 
 
 class ReferenceSession:
@@ -34,12 +34,15 @@ class ReferenceSession:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise InputError(f"ONNX Runtime refuses the graph: {error}") from error
+            raise InputError(
+                f"ONNX Runtime refuses the graph ({cause(error)}): run with --no-parity, or "
+                "export it again"
+            ) from error
         given = self._session.get_inputs()
         if len(given) != 1:
             raise InputError(
-                f"parity is measured on one input of images; the graph has {len(given)}: "
-                + ", ".join(x.name for x in given)
+                f"the graph has {len(given)} inputs ({', '.join(x.name for x in given)}), and "
+                "parity is measured on images alone: run with --no-parity"
             )
         self._input = given[0].name
         shape = given[0].shape
@@ -58,7 +61,9 @@ class ReferenceSession:
             for start in range(0, len(images) - size + 1, size)
         ]
         if not parts:
-            raise InputError(f"the graph takes batches of {size}; only {len(images)} images given")
+            raise InputError(
+                f"the graph takes batches of {size}, {len(images)} images given: give more of them"
+            )
         return {
             name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.outputs)
         }

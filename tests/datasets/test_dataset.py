@@ -167,7 +167,7 @@ def test_float_images_are_taken_as_zero_to_one() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("raises", "item 3 is no .image, label.: RuntimeError: disk on fire"),
+        ("raises", "item 3 cannot be had .RuntimeError: disk on fire"),
         ("shape", r"image 3 is uint8\[3, 2, 2\] and image 0 uint8\[3, 8, 6\]"),
         ("label", "labels are not integers"),
         ("dtype", r"image 0 is float64\[3, 8, 6\]"),
@@ -184,7 +184,7 @@ def test_an_empty_dataset_is_refused() -> None:
 
 
 def test_something_else_than_a_dataset_is_refused() -> None:
-    with pytest.raises(InputError, match="is a int: it needs __len__ and __getitem__"):
+    with pytest.raises(InputError, match="is a int: return a set with __len__ and __getitem__"):
         describe(factory("not_a_dataset"))
 
 

@@ -115,7 +115,7 @@ def test_a_tar_that_changes_between_two_stages_is_read_anew(
 
 def test_images_of_many_sizes_are_resized_or_refused(photos: Path) -> None:
     Image.new("RGB", (9, 5), "red").save(first_image(photos))
-    with pytest.raises(InputError, match=r"pixels, and .* data\.image_size: \[height, width\]"):
+    with pytest.raises(InputError, match=r"pixels, and .* data\.image_size \[height, width\]"):
         open_dataset(config(photos), "test").images(np.arange(3))
     resized = open_dataset(config(photos, (8, 10)), "test")
     assert resized.input_shape == describe(config(photos, (8, 10))).input_shape == (3, 8, 10)

@@ -50,7 +50,7 @@ def test_rtx_takes_every_level_of_hardware_compatibility_and_heeds_none(
 def test_a_version_compatible_plan_needs_the_lean_runtime_and_says_so(
     tensorrt: ModuleType, graph: Path
 ) -> None:
-    with pytest.raises(InputError, match="needs TensorRT's lean runtime") as caught:
+    with pytest.raises(InputError, match="install TensorRT's lean runtime") as caught:
         built(tensorrt, graph, version_compatible=True)
     assert "\n" not in str(caught.value)
     assert not graph.with_suffix(".plan").exists()

@@ -60,7 +60,7 @@ def test_trtexecs_times_become_times_of_layers(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("{", "is not JSON"),
-        ("[]", "is no inspector JSON: it needs Layers and one of Bindings, I/O Tensors"),
+        ("[]", "is no inspector JSON, without Layers and one of Bindings, I/O Tensors"),
         ('{"Layers": []}', "is no inspector JSON"),
     ],
 )

@@ -42,16 +42,16 @@ def test_an_override_replaces_a_nested_field() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"calibratoin": {}}, "calibratoin is not a field of a job (did you mean calibration?)"),
+        ({"calibratoin": {}}, "calibratoin is not a field of a job: did you mean calibration?"),
         (
             {"calibration": {"image": 5}},
-            "calibration.image is not a field of a job (did you mean images?)",
+            "calibration.image is not a field of a job: did you mean images?",
         ),
-        ({"calibration": {"images": -3}}, "calibration.images: input should be greater than 0"),
-        ({"calibration": {"images": "many"}}, "(got 'many')"),
-        ({"name": "My Job"}, "name: string should match pattern"),
+        ({"calibration": {"images": -3}}, "calibration.images is -3: give a number greater than 0"),
+        ({"calibration": {"images": "many"}}, "calibration.images is 'many': give a valid integer"),
+        ({"name": "My Job"}, "name is 'My Job': let it match pattern"),
         ({"data": {}}, "name exactly one of fashion_mnist, cifar10, image_folder, factory"),
-        ({"data": {"fashion_mnist": {}, "cifar10": {}}}, "got fashion_mnist, cifar10"),
+        ({"data": {"fashion_mnist": {}, "cifar10": {}}}, "got fashion_mnist, cifar10: name"),
         ({"data": {"fashion_mnist": {}, "mean": [0.5], "std": [0.0]}}, "data.std.0"),
         ({"model": {"factory": "no-colon"}}, "model.factory"),
         ({"model": {}}, "model.factory is missing"),
@@ -73,7 +73,7 @@ def test_a_wrong_field_is_named_with_its_value_and_fix(
     [
         ("model: [unclosed", "is not YAML"),
         ("- a list", "holds a list"),
-        ("", "holds a NoneType"),
+        ("", "holds nothing"),
         ("name: !!python/object/apply:os.system ['true']", "is not YAML"),
     ],
 )

@@ -57,9 +57,9 @@ def test_a_module_beside_the_job_file_resolves_after_what_is_installed(
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("import no_such_library\n", "its module needs no_such_library, which is not installed"),
-        ("def f(:\n", "does not import: SyntaxError"),
-        ("1 / 0\n", "does not import: ZeroDivisionError"),
+        ("import no_such_library\n", "install no_such_library, which its module needs"),
+        ("def f(:\n", "does not import .SyntaxError"),
+        ("1 / 0\n", "does not import .ZeroDivisionError"),
     ],
 )
 def test_a_module_that_does_not_import_says_why(

@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_used_is_one_line(
 
 
 def test_there_being_none_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read as a deployment file"):
+    with pytest.raises(InputError, match="there is no such file: correct the path"):
         read_deployments(tmp_path / "prefect.yaml")
 
 

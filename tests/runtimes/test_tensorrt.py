@@ -282,5 +282,5 @@ def test_building_without_a_gpu_names_the_way_out(
 ) -> None:
     monkeypatch.setattr(runtime_module, "find_gpu", lambda: None)
     monkeypatch.setattr(runtime_module, "installed_version", lambda *_: "10.13.2")
-    with pytest.raises(InputError, match=r"no NVIDIA GPU here; .* or use tensorrt_rtx"):
+    with pytest.raises(InputError, match=r"without an NVIDIA GPU: .* or use tensorrt_rtx"):
         TensorRtRuntime().build(resnet18_int8, tmp_path / "plan", TensorRtConfig())

@@ -88,7 +88,7 @@ def test_timings_are_kept_and_taken_up_again(resnet18_int8: Path, tmp_path: Path
         ({"timeout_s": 0.01}, "took longer than 0.01 s and was ended: raise .* timeout_s"),
         (
             {"profiles": ({"image": ShapeRange(min=(1,), opt=(1,), max=(1,))},)},
-            "no input image; its inputs are images",
+            "no input image: did you mean images",
         ),
         (
             {

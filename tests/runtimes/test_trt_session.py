@@ -148,5 +148,7 @@ def test_a_gpu_without_pycuda_says_where_to_get_it(
     monkeypatch.setattr(f"{type(runtime).__module__}.find_gpu", lambda: here)
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # noqa: ARG005
-    with pytest.raises(InputError, match=r"x\.plan cannot run: pycuda.*requirements-gpu\.lock"):
+    with pytest.raises(
+        InputError, match=r"x\.plan cannot run here \(pycuda.*requirements-gpu\.lock"
+    ):
         runtime.open(tmp_path / "x.plan")

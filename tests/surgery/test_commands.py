@@ -84,7 +84,7 @@ def test_a_folder_without_images_is_refused(raw: Path, tmp_path: Path) -> None:
         "--calibration-images",
         tmp_path / "none",
     )
-    assert "no such folder" in str(result.exception)
+    assert "there is no folder" in str(result.exception)
     assert not (tmp_path / "out.onnx").exists()
 
 

@@ -13,8 +13,8 @@ def load_driver() -> Any:
         import pycuda.driver as driver
     except ImportError as error:
         raise InputError(
-            f"pycuda does not load ({error}): pip install pycuda on a machine with CUDA's headers, "
-            "or run in the GPU container"
+            f"pycuda does not load ({error}): install it on a machine with CUDA's headers (pip "
+            "install pycuda), or run in the GPU container"
         ) from error
     try:
         driver.init()
@@ -39,7 +39,7 @@ class PrimaryContext:
     def __init__(self, device: int = 0) -> None:
         self.driver = load_driver()
         if device >= self.driver.Device.count():
-            raise InputError(f"there is no GPU {device}: {self.driver.Device.count()} are here")
+            raise InputError(f"there is no GPU {device}: choose below {self.driver.Device.count()}")
         self.device = device
         self._context = self.driver.Device(device).retain_primary_context()
         self._thread = threading.get_ident()

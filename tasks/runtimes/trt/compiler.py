@@ -96,10 +96,13 @@ def compile_plan(
 
 def _parser_error(parser: "tensorrt.OnnxParser", graph: Path) -> str:
     if parser.num_errors == 0:
-        return f"the ONNX parser refuses {graph.name} and gives no reason: is it an ONNX file?"
+        return f"the ONNX parser refuses {graph.name} and gives no reason: export it again"
     error = parser.get_error(0)
     node = f" at node {error.node_name()} ({error.node_operator()})" if error.node_name() else ""
-    return f"the ONNX parser refuses {graph.name}{node}: {error.desc()}"
+    return (
+        f"the ONNX parser refuses {graph.name}{node} ({error.desc()}): run enginesmith lint on it, "
+        "and export it without that"
+    )
 
 
 def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: bool) -> InputError:
@@ -107,7 +110,9 @@ def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: b
         match = _NO_KERNEL.search(message)
         if match:
             return NoKernelError(
-                f"{trt.__name__} has no kernel for {match[1]} of {graph.name}: {message}", match[1]
+                f"{trt.__name__} has no kernel for {match[1]} of {graph.name} ({message}): leave "
+                "it in float, or raise retry_unquantized",
+                match[1],
             )
     said = log.first_error()
     if any(_MEMORY.search(message) for message in log.errors):
@@ -115,14 +120,14 @@ def _builder_error(trt: TensorRtModule, graph: Path, log: BuildLog, needs_gpu: b
             f"{trt.__name__} ran out of GPU memory building {graph.name}: lower workspace_bytes "
             f"or the largest batch of the profile ({said})"
         )
-    hint = ""
+    fix = "run enginesmith lint on it, or choose other options"
     if needs_gpu:
-        hint = " (refit makes TensorRT for RTX compile on a GPU: leave it out)"
+        fix = "leave refit out, which makes TensorRT for RTX compile on a GPU"
     elif "nvinfer_lean" in said:
-        hint = " (version_compatible needs TensorRT's lean runtime: install it or leave that out)"
+        fix = "install TensorRT's lean runtime, or leave version_compatible out, which needs it"
     elif "FP32 GEMM is not supported" in said:
-        hint = " (give it the float16 or int8+fp16 graph, or a compute_capability from 8.0 on)"
-    return InputError(f"{trt.__name__} cannot build {graph.name}: {said}{hint}")
+        fix = "give it the float16 or int8+fp16 graph, or a compute_capability from 8.0 on"
+    return InputError(f"{trt.__name__} cannot build {graph.name} ({said}): {fix}")
 
 
 def _info(tensor: "tensorrt.ITensor") -> TensorInfo:

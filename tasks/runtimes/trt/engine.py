@@ -74,7 +74,10 @@ def layers_on_gpu(plan: Path) -> LayerTable:
             return layer_table(str(text))
         except InputError as error:
             refusals.append(str(error))
-    raise InputError("; ".join(refusals) or f"{plan} needs TensorRT, which is not installed")
+    raise InputError(
+        f"{plan} cannot be read here ({'; '.join(refusals) or 'TensorRT is not installed'}): copy "
+        f"its {plan.name}.layers.json beside it, or build the plan again"
+    )
 
 
 def _refusal(trt: TensorRtModule, plan: Path, reasons: list[str], log: BuildLog) -> str:
@@ -82,4 +85,4 @@ def _refusal(trt: TensorRtModule, plan: Path, reasons: list[str], log: BuildLog)
         # TensorRT for RTX reports a GPU that is not there as a driver that is too old.
         if reason in _REASONS:
             return f"{name_and_version(trt)} cannot run {plan.name}: {_REASONS[reason]}"
-    return f"{name_and_version(trt)} cannot load {plan.name}: {log.first_error()}"
+    return f"{name_and_version(trt)} cannot load {plan.name} ({log.first_error()}): build it again"

@@ -47,7 +47,8 @@ def layer_table(text: str, source: str = "TensorRT's engine inspector") -> Layer
     layers = document.get("Layers") if isinstance(document, dict) else None
     if not isinstance(layers, list) or not any(key in document for key in IO_KEYS):
         raise InputError(
-            f"{source} is no inspector JSON: it needs Layers and one of {', '.join(IO_KEYS)}"
+            f"{source} is no inspector JSON, without Layers and one of {', '.join(IO_KEYS)}: "
+            "export it with trtexec --exportLayerInfo"
         )
     # Kernels of further optimization profiles are listed as well, under names that say so.
     layers = [x for x in layers if not _LATER_PROFILE.search(_name(x))]
@@ -69,10 +70,14 @@ def with_times(table: LayerTable, profile: str, source: str) -> LayerTable:
             for name, row in rows.items()
         }
     except (json.JSONDecodeError, TypeError, KeyError, ValueError) as error:
-        raise InputError(f"{source} is no profile from trtexec --exportProfile") from error
+        raise InputError(
+            f"{source} is no profile: write one with trtexec --exportProfile"
+        ) from error
     known = {layer.name for layer in table.layers}
     if not known & times.keys():
-        raise InputError(f"{source} shares no layer with {table.source}: is it of another plan?")
+        raise InputError(
+            f"{source} shares no layer with {table.source}: give the profile of the same plan"
+        )
     layers = (x.model_copy(update={"time_ms": times.get(x.name)}) for x in table.layers)
     return table.model_copy(update={"layers": tuple(layers)})
 

@@ -109,4 +109,7 @@ def _death(code: int, graph: Path, stderr: Path) -> str:
     lines = stderr.read_text(errors="replace").strip().splitlines()
     said = lines[-1] if lines else "nothing on standard error"
     ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
-    return f"building {graph.name}: the builder ended with {ended}: {said}"
+    return (
+        f"building {graph.name}: the builder ended with {ended} ({said}): run it again, and report "
+        "it with the graph if it stays"
+    )

@@ -74,8 +74,8 @@ def session_of(engine: "tensorrt.ICudaEngine", name: str, *, graphs: bool) -> Cu
     outputs = [t for t in tensors if t not in inputs]
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
-            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs, and one of each can be "
-            "run: images in, logits out"
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs: build it from a graph "
+            "with one of each, images in and logits out"
         )
     names = (inputs[0], outputs[0])
     images, logits = (_info(engine, tensor) for tensor in names)

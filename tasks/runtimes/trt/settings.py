@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from schemas.engine import ShapeRange, TensorRtConfig, TensorRtOptions, TensorRtRtxConfig
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from tasks.runtimes.trt.module import TensorRtModule, name_and_version, sizes
 from tasks.runtimes.trt.versions import set_compute_capabilities
 
@@ -93,9 +93,7 @@ def _check(
 ) -> None:
     for name, given in ranges.items():
         if name not in shapes:
-            raise InputError(
-                f"profiles: the graph has no input {name}; its inputs are {', '.join(shapes)}"
-            )
+            raise InputError(f"profiles: the graph has no input {name}: {nearest(name, shapes)}")
         shape = shapes[name]
         for size in (given.min, given.opt, given.max):
             fits = len(size) == len(shape) and all(

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from schemas.errors import InputError
+from schemas.errors import InputError, nearest
 from tasks.runtimes.onnx_file import read_structure
 
 
@@ -39,7 +39,9 @@ def unquantize(graph: Path, names: Iterable[str], target: Path) -> Path:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for name in names:
         if name not in nodes:
-            raise InputError(f"{graph.name} has no node {name} to leave in float")
+            raise InputError(
+                f"{graph.name} has no node {name} to leave in float: {nearest(name, nodes)}"
+            )
         node = nodes[name]
         for index, tensor in enumerate(node.input):
             dequantize = producers.get(tensor)

@@ -38,7 +38,9 @@ class Screen(Pass):
         allowed = (np.int8, np.uint8, np.int32) if stored and is_dq(node) else (np.int8, np.uint8)
         if grid.dtype not in allowed or grid.block_size:
             kind = "blocks" if grid.block_size else grid.dtype.name
-            raise InputError(f"{where} quantizes to {kind}: only int8 and uint8 can be repaired")
+            raise InputError(
+                f"{where} quantizes to {kind}: quantize to int8 or uint8, which can be repaired"
+            )
         if not np.all(np.isfinite(grid.scale)) or not np.all(grid.scale > 0):
             raise InputError(f"{where} has a scale that is not a positive number: calibrate again")
         if not grid.per_tensor and not stored and not _comes_from_weights(node):
