@@ -23,6 +23,7 @@ from schemas.errors import InputError
 from schemas.history import BuildRecord, JobOutcome, NightlySummary, RetentionPolicy
 from tasks.artifacts.store import current_store
 from tasks.history.records import histories
+from tasks.progress import track
 
 BUILD_DEPLOYMENT = "build/build"
 POLL_S = 2.0
@@ -98,7 +99,7 @@ def _wants_pool(on: str) -> bool:
 def _here(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any]]]:
     """Run jobs one after another in this process: they would share its processor or GPU anyway."""
     states: dict[str, tuple[UUID | None, State[Any]]] = {}
-    for name in names:
+    for name in track(names, "nightly", len(names)):
         log.info("nightly: %s", name)
         state: State[Any] = build_job(name=name, return_state=True)
         states[name] = (state.state_details.flow_run_id, state)

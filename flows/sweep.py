@@ -14,6 +14,7 @@ from schemas.sweep import SweepCandidate, SweepResult
 from tasks.datasets.task import dataset
 from tasks.evaluate.task import predict_float32, rank
 from tasks.models.task import network
+from tasks.progress import track
 from tasks.upkeep.leases import builds
 
 log = logging.getLogger("enginesmith")
@@ -44,7 +45,8 @@ def sweep(
         )
     )
     candidates = []
-    for number, (observer, count, seed) in enumerate(combinations, start=1):
+    numbered = enumerate(combinations, start=1)
+    for number, (observer, count, seed) in track(numbered, "sweep", len(combinations)):
         log.info(
             "%d of %d: %s, %d images, seed %d", number, len(combinations), observer, count, seed
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands.options import Json
+from flows.commands.options import Json, Quiet
 from flows.commands.output import log_to_stderr
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def build(
     refresh: Annotated[
         bool, typer.Option("--refresh", help="build though PLAN is up to date")
     ] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compile an ONNX file into a plan, with its manifest and table of layers beside it.
@@ -52,7 +53,7 @@ def build(
     from tasks.engine.build import already_built, build_engine, check_target, precision_of
     from tasks.runtimes.plans import write_beside
 
-    log_to_stderr()
+    log_to_stderr(quiet=quiet)
     config = parse_options(engine, options)
     check_target(plan)
     number = precision or precision_of(graph)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.options import Artifacts, Debug, Json
+from flows.commands.options import Artifacts, Debug, Json, Quiet
 
 
 def nightly(
@@ -24,6 +24,7 @@ def nightly(
         float, typer.Option(min=0, help="with --keep-good: but keep so long")
     ] = 30,
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Build every job of a folder in this process; one that fails does not stop the others.
@@ -49,7 +50,7 @@ def nightly(
     for name in jobs or []:
         check_name(name)
     configure(Store(artifacts), debug=debug)
-    log_to_stderr()
+    log_to_stderr(quiet=quiet)
     policy = None
     if keep_good is not None:
         policy = RetentionPolicy(keep_good=keep_good, keep_days=keep_days)

@@ -22,4 +22,7 @@ Artifacts = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="results and failures only: no progress")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks and Prefect's own log")]

@@ -3,12 +3,20 @@
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PIPED_WIDTH = 240
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: while bars are drawn, lines go above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def log_to_stderr(*, quiet: bool = False) -> None:
@@ -20,7 +28,7 @@ def log_to_stderr(*, quiet: bool = False) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
     if not log.handlers:
-        log.addHandler(logging.StreamHandler(sys.stderr))
+        log.addHandler(_Stderr())
 
 
 def console() -> "Console":

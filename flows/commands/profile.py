@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
 
 import typer
 
-from flows.commands.options import Json
+from flows.commands.options import Json, Quiet
 
 if TYPE_CHECKING:
     from schemas.profiling import Baseline, Latency, LatencyReport
@@ -54,6 +54,7 @@ def profile(
     steady: Annotated[
         bool, typer.Option("--steady", help="fail where the clock moved while measuring")
     ] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Time networks and plans against each other, in alternating blocks in one process.
@@ -72,7 +73,7 @@ def profile(
     from schemas.profiling import ProfileConfig
     from tasks.profiling.standalone import Request, profile_request
 
-    log_to_stderr()
+    log_to_stderr(quiet=quiet)
     config = ProfileConfig(
         rounds=rounds,
         calls=calls,

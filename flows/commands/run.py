@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
+from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides, Quiet
 
 
 def run(
@@ -18,6 +18,7 @@ def run(
         ),
     ] = [],  # noqa: B006
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Quantize a model, build its engines, measure and prove them, and write the report.
@@ -33,7 +34,7 @@ def run(
     from flows.commands.session import start
     from flows.server import one_run_server
 
-    session = start(job, overrides, artifacts, debug)
+    session = start(job, overrides, artifacts, quiet=quiet, debug=debug)
 
     with one_run_server() as ready:
         from flows.build import build, check_stages

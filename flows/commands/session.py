@@ -22,7 +22,14 @@ class Session:
     store: Store
 
 
-def start(job_file: Path, overrides: Sequence[str], artifacts: Path | str, debug: bool) -> Session:
+def start(
+    job_file: Path,
+    overrides: Sequence[str],
+    artifacts: Path | str,
+    *,
+    quiet: bool,
+    debug: bool,
+) -> Session:
     """Check everything that can be checked before anything is started.
 
     Raises InputError where the job or the artifact folder cannot be used.
@@ -32,6 +39,6 @@ def start(job_file: Path, overrides: Sequence[str], artifacts: Path | str, debug
     check(job)
     store = Store(artifacts)
     configure(store, debug=debug)
-    log_to_stderr()
+    log_to_stderr(quiet=quiet)
     logging.getLogger("enginesmith").info("%s: starting Prefect", job.name)
     return Session(job, store)

@@ -35,11 +35,12 @@ def _threads(speed: Speedup) -> str:
 
 def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     """Verdict, gates, accuracy and speed as tables, and where everything lies."""
-    from rich.console import Console
     from rich.table import Table
 
+    from flows.commands.output import console as terminal
+
     report = store.load(result.json_report, RunReport)
-    console = Console()
+    console = terminal()
     accuracy = Table(
         "network", "top-1", "points lost", "95 % interval", "flips", box=None, pad_edge=False
     )
@@ -74,7 +75,7 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     console.print()
     if report.findings is not None:
         for warning in report.findings.calibration.warnings:
-            console.print(f"[yellow]warning[/] calibration: {warning}", soft_wrap=True)
+            console.print(f"warning: calibration: {warning}", style="yellow", soft_wrap=True)
     for engine in report.engines:
         if engine.delivered_why:
             console.print(
@@ -83,9 +84,11 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
             )
     for gate in report.gates:
         if not gate.passed:
-            console.print(f"[red]FAILED[/] {gate.name}: {gate.detail}", soft_wrap=True)
-    verdict = "[green]passed[/]" if report.passed else "[red]FAILED[/]"
-    console.print(f"{report.job.name}: {verdict}, {len(report.gates)} gates")
+            console.print(f"FAILED {gate.name}: {gate.detail}", style="red", soft_wrap=True)
+    console.print(
+        f"{report.job.name}: {'passed' if report.passed else 'FAILED'}, {len(report.gates)} gates",
+        style="green" if report.passed else "red",
+    )
     folder = run_folder(store, report.job.name)
     if report.passed:
         following = f"enginesmith inspect {folder}/{report.engines[0].target}.plan"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
+from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides, Quiet
 
 if TYPE_CHECKING:
     from schemas.convert import Observer
@@ -26,6 +26,7 @@ def sweep(
     overrides: Overrides = [],  # noqa: B006
     artifacts: Artifacts = "artifacts",
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Try observers, numbers of calibration images and seeds, ranked by the engine's accuracy.
@@ -46,7 +47,7 @@ def sweep(
     names = _observers(observers)
     counts = _numbers("--images", images, least=1)
     chosen_seeds = _numbers("--seeds", seeds, least=0)
-    session = start(job, overrides, artifacts, debug)
+    session = start(job, overrides, artifacts, quiet=quiet, debug=debug)
     with one_run_server() as ready:
         from flows.sweep import sweep as flow
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides
+from flows.commands.options import Artifacts, Debug, JobFile, Json, Overrides, Quiet
 
 
 def train(
@@ -17,6 +17,7 @@ def train(
         Path | None, typer.Option("-o", "--output", help="copy the safetensors file here")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Train the job's network from scratch, as its train section says.
@@ -30,7 +31,7 @@ def train(
     from flows.commands.session import start
     from flows.server import one_run_server
 
-    session = start(job, overrides, artifacts, debug)
+    session = start(job, overrides, artifacts, quiet=quiet, debug=debug)
 
     with one_run_server() as ready:
         from flows.build import train_only
