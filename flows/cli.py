@@ -1,7 +1,9 @@
 """The command line."""
 
+import re
 import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -76,19 +78,45 @@ for panel, commands in PANELS.items():
 app.add_typer(cache.app, name="cache", rich_help_panel="What runs left behind")
 
 
+INTERRUPTED = 130
+
+# What Typer raises where arguments do not fit; it keeps the class's name to itself.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """Run the command; a mistake of the user is one line on stderr and exit status 2."""
     # A terminated run ends like an interrupted one, so that the Prefect server it started ends too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        status = app(prog_name="enginesmith", standalone_mode=False)
+        # Typer answers an interrupt with a status, and says nothing.
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(status)
+    except UsageError as error:
+        typer.echo(_usage(error), err=True)
+        sys.exit(2)
     except InputError as error:
         if "--debug" in sys.argv:
             raise
         typer.echo(f"enginesmith: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo(
             "enginesmith: stopped; finished stages are kept, run the command again", err=True
         )
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+
+
+def _usage(error: Any) -> str:
+    """An error of Typer's as one line; help, where a command was given nothing at all."""
+    said = str(error.format_message())
+    if "\n" in said:
+        return said
+    command = error.ctx.command_path if error.ctx else "enginesmith"
+    said = re.sub(r"^Invalid value for '([^']*)': (Value error, )?", r"\1: ", said.rstrip("."))
+    like = re.search(r"\.? \(?(?:Did you mean|Possible options:) (.*?)[?)]+$", said)
+    what = said[: like.start()] if like else said
+    fix = f"did you mean {like[1]}?" if like else f"see {command} --help"
+    return f"enginesmith: {what[:1].lower()}{what[1:]}: {fix}"
