@@ -116,6 +116,7 @@ class _Run:
             found = measure(contenders, images, threads, self.config, label, self.watch)
             latencies += found.latencies
             ratios += found.ratios
+            notes += [note for note in found.notes if note not in notes]
             ours, theirs = (found.times_ms[engine.name] for engine in self.engines)
             speedups.append(speedup_of(self.target, threads, ours, theirs))
         swept, left_out = self._sweep(self.config.sweep) if self.config.sweep else ([], [])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import cause
 from schemas.profiling import Latency, ProfileConfig, Ratio
 from tasks.profiling.alternate import alternate
 from tasks.profiling.clocks import ClockWatch
@@ -21,6 +22,8 @@ class Measured:
     latencies: tuple[Latency, ...]
     ratios: tuple[Ratio, ...]
     times_ms: dict[str, Times]
+    notes: tuple[str, ...] = ()
+    """A sentence for each baseline that turned out not to run."""
 
 
 def measure(
@@ -33,11 +36,24 @@ def measure(
 ) -> Measured:
     """Time all contenders on ``batch``, float32[N, C, H, W], in alternating blocks.
 
-    Ratios are of the first contender over each of the others.
+    Ratios are of the first contender over each of the others. A baseline that fails its first call
+    is left out: what it is compared with has been hours in the making.
     """
-    sessions: dict[str, Session] = {x.name: x.open(threads) for x in contenders}
-    shorter = frozenset(x.name for x in contenders if x.is_baseline)
+    sessions: dict[str, Session] = {}
+    notes: list[str] = []
     try:
+        for x in contenders:
+            try:
+                sessions[x.name] = x.open(threads)
+                if x.is_baseline:
+                    sessions[x.name].time(batch, 1)
+            except Exception as error:  # whatever a compiler or a full GPU raises
+                if not x.is_baseline:
+                    raise
+                _close(sessions.pop(x.name, None))
+                notes.append(f"baseline {x.name} is left out: {cause(error)}")
+        contenders = [x for x in contenders if x.name in sessions]
+        shorter = frozenset(x.name for x in contenders if x.is_baseline)
         times = alternate(sessions, batch, config, label, shorter=shorter, between=watch.sample)
         watch.sample()
         size = (batch.shape[2], batch.shape[3])
@@ -55,12 +71,16 @@ def measure(
         )
     finally:
         for session in sessions.values():
-            close = getattr(session, "close", None)
-            if close is not None:
-                close()
+            _close(session)
     first, *others = latencies
     ratios = tuple(ratio_of(first, times[first.name], other, times[other.name]) for other in others)
-    return Measured(latencies, ratios, times)
+    return Measured(latencies, ratios, times, tuple(notes))
+
+
+def _close(session: Session | None) -> None:
+    close = getattr(session, "close", None)
+    if close is not None:
+        close()
 
 
 def _phases(session: Session, batch: NDArray[np.float32], calls: int) -> Phases | None:

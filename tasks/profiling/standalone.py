@@ -58,6 +58,7 @@ def profile_request(request: Request, config: ProfileConfig) -> LatencyReport:
                     found = measure(contenders, images, threads, config, label, watch)
                     latencies += found.latencies
                     ratios += found.ratios
+                    notes += [note for note in found.notes if note not in notes]
     clocks = watch.report()
     if config.steady_clocks == "require":
         require_steady(clocks)

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from schemas.calibrate import CalibrationTable, TensorRange
+from schemas.profiling import PhaseLatency
 from schemas.report import ReportResult
+from tasks.report.page.page import render_page
 from tests.flows.conftest import Workshop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -53,6 +56,27 @@ def test_it_shows_what_the_run_found(
     assert ">Cast<" not in after
     on_integers = re.findall(r'class="int8"><title>Conv ', after)
     assert len(on_integers) == len(report.engines[0].layers.integer_convolutions)
+
+
+def test_the_parts_of_a_call_are_shown_where_a_gpu_told_them(
+    first_run: tuple[Workshop, ReportResult],
+) -> None:
+    workshop, result = first_run
+    report = workshop.report(result)
+    assert "What a call on the GPU" not in workshop.store.open(result.page).read_text("utf-8")
+    times = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms")
+    part = PhaseLatency(phase="d2h", **dict.fromkeys(times, 0.0417))
+    measured = report.latencies[0]
+    timed = measured.latencies[0].model_copy(update={"phases": (part,)})
+    measured = measured.model_copy(update={"latencies": (timed,)})
+    calibration = CalibrationTable(
+        images=1,
+        images_sha256="",
+        tensors={"x": TensorRange(minimum=0, maximum=1, scale=0.1, zero_point=128)},
+    )
+    page = render_page(report.model_copy(update={"latencies": (measured,)}), calibration, {}, ())
+    assert "What a call on the GPU is made of" in page
+    assert "<td>d2h</td><td>0.0417</td>" in page
 
 
 @pytest.mark.browser

@@ -105,6 +105,20 @@ def test_further_plans_are_timed_like_the_first_two(
     assert any(note.startswith("openvino float16 computes in float32") for note in report.notes)
 
 
+def test_a_baseline_that_fails_is_left_out_and_the_rest_is_measured(
+    profiled: Profiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_compiler(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler\nset CXX")
+
+    monkeypatch.setattr("torch.nn.Module.compile", without_compiler)
+    report = profiled.profile(baselines=("torch_compile", "onnxruntime"), threads=(1, 2))
+    names = ["openvino int8", "openvino float32", "onnxruntime float32"]
+    assert [row.name for row in report.latencies] == names * 2
+    left_out = [note for note in report.notes if "left out" in note]
+    assert left_out == ["baseline torch compile float32 is left out: no C++ compiler set CXX"]
+
+
 def test_the_images_are_read_once(profiled: Profiled, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
 
