@@ -166,10 +166,16 @@ def benchmark_app(model: Path, size: int, seconds: int) -> tuple[float, float]:
         *("-shape", f"[1,3,{size},{size}]"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = [re.search(rf"{word}:\s+([\d.]+) ms", done.stdout) for word in ("Median", "Min")]
-    if found[0] is None or found[1] is None:
+    # Below a millisecond it says so in microseconds.
+    found = dict(re.findall(r"(Median|Min):\s+([\d.]+ (?:us|ms))", done.stdout))
+    if len(found) < 2:
         raise SystemExit(f"benchmark_app failed:\n{done.stdout}\n{done.stderr}")
-    return float(found[0][1]), float(found[1][1])
+    return _ms(found["Median"]), _ms(found["Min"])
+
+
+def _ms(text: str) -> float:
+    number, unit = text.split()
+    return float(number) / {"ms": 1, "us": 1000}[unit]
 
 
 def memory() -> tuple[dict[str, Any], list[str]]:
