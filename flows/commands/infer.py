@@ -78,12 +78,12 @@ def infer(
         paths = find_images(images)
     except UnusableError as error:
         raise InputError(str(error)) from error
-    opened = open_source(Store(artifacts), source, said, classes, engine)
+    opened = open_source(lambda: Store(artifacts), source, said, classes, engine)
     for guess in opened.guesses:
         typer.echo(f"enginesmith: {source}: {guess}", err=True)
     how = opened.preprocessing.model_dump(mode="json")
     answers = answer(paths, how, opened.classes, opened.engine, top=top, fit=fit)
-    raise typer.Exit(show(answers, as_json=as_json))
+    raise typer.Exit(show(answers, as_json=as_json, program="enginesmith"))
 
 
 def _size(text: str) -> tuple[int, int]:

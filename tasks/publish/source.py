@@ -1,6 +1,6 @@
 """Opening whatever can answer images: a plan, an ONNX file, or something published."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -43,10 +43,11 @@ class Source:
 
 
 def open_source(
-    store: Store, given: str, said: Given, classes: Path | None, engine: Target | None
+    store: Callable[[], Store], given: str, said: Given, classes: Path | None, engine: Target | None
 ) -> Source:
     """Open what ``given`` names: a plan, an ONNX file, a published folder, or a published job.
 
+    ``store`` opens the store of published jobs, which makes its folder, where one is named.
     ``engine`` chooses among those of a published version; else the first that runs here is taken.
     Raises InputError where it is not there, does not fit this machine, or takes no images.
     """
@@ -57,7 +58,7 @@ def open_source(
         return _open_file(place, said, classes)
     if "/" in given or place.suffix:
         raise InputError(f"{given}: there is no such plan, ONNX file or folder: check the path")
-    return _open_served(latest_folder(store, given) / "folder", said, classes, engine)
+    return _open_served(latest_folder(store(), given) / "folder", said, classes, engine)
 
 
 def _served_folder(place: Path) -> Path:
@@ -143,7 +144,14 @@ def _open_network(plan: Path) -> tuple[tuple[TensorInfo, ...], tuple[TensorInfo,
 def _known_of(plan: Path) -> tuple[Preprocessing | None, tuple[str, ...]]:
     """What lies beside a plan says of its images: a published manifest, or a run's report."""
     if (plan.parent / "manifest.json").is_file():
-        served = Served.model_validate_json((plan.parent / "manifest.json").read_bytes())
+        file = plan.parent / "manifest.json"
+        try:
+            served = Served.model_validate_json(file.read_bytes())
+        except ValidationError as error:
+            raise InputError(
+                f"{file}, beside {plan.name}, is damaged ({error.errors()[0]['msg']}): publish "
+                "again, or move the plan to a folder without it"
+            ) from error
         return served.preprocessing, served.classes
     if (plan.parent / "report.json").is_file():
         report, _ = read_report(plan.parent / "report.json")

@@ -247,7 +247,7 @@ OPENERS: dict[str, Callable[[Path], Engine]] = {
 }
 
 
-def show(answers: Iterator[dict[str, Any]], *, as_json: bool) -> int:
+def show(answers: Iterator[dict[str, Any]], *, as_json: bool, program: str = "infer.py") -> int:
     """Print the answers as they come; the exit status."""
     kept, failed = [], False
     for item in answers:
@@ -255,7 +255,7 @@ def show(answers: Iterator[dict[str, Any]], *, as_json: bool) -> int:
         if as_json:
             kept.append(item)
         elif "error" in item:
-            print(item["error"], file=sys.stderr)
+            print(f"{program}: {item['error']}", file=sys.stderr)
         else:
             best = (f"{x['class']} {x['probability']:.3f}" for x in item["top"])
             print(f"{item['image']}  {', '.join(best)}", flush=True)

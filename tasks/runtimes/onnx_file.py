@@ -27,7 +27,34 @@ def read_structure(graph: Path) -> "onnx.ModelProto":
     if not model.graph.node:
         raise InputError(f"{graph} is no ONNX file, or holds no nodes: export it again")
     _external_files(graph, model)
+    _check_order(graph, model)
     return model
+
+
+def _check_order(graph: Path, model: "onnx.ModelProto") -> None:
+    """Raises InputError where nodes wait for each other, or for what nothing makes.
+
+    Compilers differ: some say nothing and build something else.
+    """
+    known = {"", *(x.name for x in (*model.graph.input, *model.graph.initializer))}
+    known |= {x.values.name for x in model.graph.sparse_initializer}
+    waiting = list(model.graph.node)
+    while waiting:
+        # One turn where nodes are in order, as ONNX wants them; compilers take others as well.
+        late = []
+        for node in waiting:
+            if known.issuperset(node.input):
+                known.update(node.output)
+            else:
+                late.append(node)
+        if len(late) == len(waiting):
+            node = late[0]
+            lacking = next(name for name in node.input if name not in known)
+            raise InputError(
+                f"{graph}: {node.op_type} node {node.name!r} reads tensor {lacking!r}, which "
+                "nothing before it makes: export it again"
+            )
+        waiting = late
 
 
 def graph_digest(graph: Path) -> str:

@@ -163,7 +163,13 @@ def _stored_bytes(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entries = {x.key: x.value for x in tensor.external_data}
             whole = (folder / entries["location"]).stat().st_size
-            found[tensor.name] = int(entries.get("length", whole))
+            try:
+                found[tensor.name] = int(entries.get("length", whole))
+            except ValueError as error:
+                raise InputError(
+                    f"tensor {tensor.name!r} has external data of length {entries['length']!r}: "
+                    "export it again"
+                ) from error
     return found
 
 

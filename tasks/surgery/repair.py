@@ -7,12 +7,15 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from schemas.base import Target
+from schemas.errors import InputError, cause
 from schemas.surgery import PassRecord, Precision, Skip
 from tasks.surgery.contract import Changes, Pass, PassError
 from tasks.surgery.graph import to_model
 from tasks.surgery.intake import STAMP, admit
 from tasks.surgery.pipeline import pipeline
 from tasks.surgery.skeleton import check, graph_with_shapes
+
+BROKEN = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError)
 
 
 def repair(
@@ -29,8 +32,23 @@ def repair(
     records = tuple(_run(each, graph)[0] for each in pipeline(target, precision))
     repaired = to_model(graph, raw)
     _stamp(repaired, target, precision)
-    check(repaired)
+    _check(repaired, raw)
     return repaired, records
+
+
+def _check(repaired: onnx.ModelProto, raw: onnx.ModelProto) -> None:
+    """Raises InputError where the graph that was given contradicts itself already."""
+    try:
+        check(repaired)
+    except BROKEN:
+        try:
+            check(raw)
+        except BROKEN as error:
+            raise InputError(
+                f"the graph's types and shapes do not fit together ({cause(error)}): "
+                "export it again"
+            ) from error
+        raise
 
 
 def steps(
