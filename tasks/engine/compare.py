@@ -1,6 +1,7 @@
 """Two plans of one network side by side, matched by the ONNX nodes that their layers compute."""
 
 import difflib
+from collections import Counter
 from dataclasses import dataclass, field
 
 from schemas.engine import Layer, LayerPair, LayerTable
@@ -15,14 +16,16 @@ def side_by_side(left: LayerTable, right: LayerTable) -> tuple[LayerPair, ...]:
 
     Layers that share a node, directly or through others, stand together: three kernels of one plan
     against one fused kernel of the other. Q and DQ nodes do not count, because a float graph has
-    none. Layers without a node, such as reformats, stand alone.
+    none. Layers without a node, such as reformats, stand alone, but for those of one name.
     """
     groups = _Groups()
     keyed: list[tuple[int, Layer, frozenset[str]]] = []
     for side, table in enumerate((left, right)):
-        for index, layer in enumerate(table.layers):
+        named = Counter[str]()
+        for layer in table.layers:
             keys = frozenset(map(canonical, _computed(layer)))
-            keyed.append((side, layer, keys or frozenset([f"{side}:{index}"])))
+            named[layer.name] += 1
+            keyed.append((side, layer, keys or frozenset([f"{named[layer.name]}:{layer.name}"])))
             groups.join(keyed[-1][2])
     rows: dict[str, _Row] = {}
     for side, layer, keys in keyed:
