@@ -133,7 +133,7 @@ def _notes(build: "BuildRecord", before: "BuildRecord") -> list[str]:
         lines.append(f"build {build.sequence} failed {', '.join(build.failed)}")
     if build.clock_behind_s:
         lines.append(
-            f"build {build.sequence} has a clock {build.clock_behind_s:.0f} s behind: "
-            "builds are in the order of their numbers"
+            f"build {build.sequence} has a clock {build.clock_behind_s:.0f} s behind an earlier "
+            "build's: set its machine's clock (builds are in the order of their numbers)"
         )
     return lines

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,10 +30,9 @@ def reports(
     from http.server import ThreadingHTTPServer
 
     from schemas.errors import InputError
-    from tasks.artifacts.store import Store
     from tasks.report.serve import ReportPages
 
-    folder = Store(artifacts).root / "runs"
+    folder = _runs(artifacts)
     # Mounted read-only and before the first run there is none: its pages are not found until then.
     with suppress(OSError):
         folder.mkdir(exist_ok=True)
@@ -46,3 +46,11 @@ def reports(
     with server:
         typer.echo(f"{folder} on http://{host}:{server.server_port}/", err=True)
         server.serve_forever()
+
+
+def _runs(artifacts: str) -> Path:
+    """Where the pages lie. A folder is not opened as a store, which would be written to."""
+    from tasks.artifacts.store import Store
+
+    folder = Path(artifacts)
+    return (folder.absolute() if folder.is_dir() else Store(artifacts).root) / "runs"

@@ -1,6 +1,9 @@
 """A nightly ends with every good build built, whatever becomes of the others; by real runs."""
 
 import json
+import logging
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,10 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from typer.testing import CliRunner
 
 from flows.cli import app
+from schemas.errors import InputError
 from schemas.history import NightlySummary
 from tasks.artifacts.store import ARTIFACTS_VARIABLE, Store
-from tasks.history.records import read_history
+from tasks.history.records import append, read_history
 from tests.flows.conftest import Workshop, small_job
 
 
@@ -65,6 +69,39 @@ def test_one_broken_job_of_three_is_a_named_failure_beside_two_good_builds(
     assert "changed at calibrate: quantization.exclude.0 none -> stages.2" in outcomes["one"].detail
     assert pointer(warm.store, "one") == before
     assert [build.passed for build in read_history(warm.store, "one").builds] == [True, False]
+
+
+def test_a_clock_behind_an_earlier_build_s_is_said_and_the_order_stays(
+    warm: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = read_history(warm.store, "small").builds[-1]
+    ahead = first.finished + timedelta(hours=3)
+    append(warm.store, first.model_copy(update={"sequence": 2, "finished": ahead, "run": "ahead"}))
+    logging.getLogger("enginesmith").propagate = True
+    warm.run(small_job())
+    (line,) = [x.getMessage() for x in caplog.records if "clock" in x.getMessage()]
+    assert re.search(r"clock is 10[78]\d\d s behind an earlier build's; .*: set the clock", line)
+    builds = read_history(warm.store, "small").builds
+    assert [build.sequence for build in builds] == [1, 2, 3]
+    assert builds[-1].clock_behind_s > 10_700
+    assert builds[-1].baseline == 2
+
+
+def test_a_night_without_a_job_is_bad_input_and_no_crash(
+    prefect_server: None,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    from flows.nightly import nightly
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENGINESMITH_JOBS", str(tmp_path))
+        state: Any = nightly(on="here", return_state=True)
+    assert (state.name, state.type.value) == ("Bad input", "FAILED")
+    assert state.message == f"there is no job file in {tmp_path}: put one there, NAME.yaml"
+    said = CliRunner().invoke(
+        app, ["nightly", "--jobs", str(tmp_path), "--artifacts", str(tmp_path / "store")]
+    )
+    assert isinstance(said.exception, InputError)
 
 
 def test_an_unknown_job_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_pages_are_served_and_nothing_beside_them(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(10)
+    # It can be mounted read-only: a store would have made its folders.
+    assert {found.name for found in tmp_path.iterdir()} == {"runs", "secret"}
     assert taken.returncode == 2
     assert "choose another --port" in taken.stderr
     assert len(taken.stderr.splitlines()) == 1

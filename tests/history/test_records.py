@@ -36,7 +36,7 @@ def test_builds_come_back_in_the_order_of_their_numbers_though_a_clock_went_back
     assert history.last_good.sequence == 2
     assert history.next_sequence == 4
     said = CliRunner().invoke(app, ["history", "small", "--artifacts", store.location]).output
-    assert "build 2 has a clock 26000000 s behind" in said
+    assert "build 2 has a clock 26000000 s behind an earlier build's: set its machine's" in said
 
 
 def test_two_builds_that_end_at_once_are_both_kept(store: Store) -> None:

@@ -24,9 +24,9 @@ def file_of(folder: Path, *entries: dict[str, Any]) -> Path:
     return file
 
 
-def test_ours_holds_the_build_and_a_nightly_with_a_time_zone() -> None:
+def test_ours_holds_build_compare_and_a_nightly_with_a_time_zone() -> None:
     found = {each.name: each for each in read_deployments(ROOT / "prefect.yaml")}
-    assert {"build", "nightly"} <= set(found)
+    assert {"build", "nightly", "compare"} <= set(found)
     (schedule,) = found["nightly"].schedules
     assert schedule.timezone
     limit = found["nightly"].concurrency_limit

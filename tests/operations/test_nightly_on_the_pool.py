@@ -7,6 +7,7 @@ import pytest
 import yaml
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.store_upkeep import verify_store
 from flows.submit import find_deployment
@@ -52,7 +53,9 @@ def test_two_good_builds_one_named_failure_and_its_latest_where_it_was(
     # Each was a run of its own on the pool, of the deployment build, not of the nightly's process.
     with service.client() as client:
         names = FlowRunFilterName(any_=[f"build-{name}" for name in NIGHT])
-        builds = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=names))
+        builds = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=names), limit=10, sort=FlowRunSort.NAME_ASC
+        )
         deployed = find_deployment(client, "build/build").id
     assert {run.name for run in builds} == {f"build-{name}" for name in NIGHT}
     assert {(run.deployment_id, run.work_pool_name) for run in builds} == {
