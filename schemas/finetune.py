@@ -17,9 +17,11 @@ class FinetuneConfig(Strict):
 
     epochs: PositiveInt = 3
     batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = Field(default=0.005, description="the one-cycle peak")
+    learning_rate: PositiveFloat = Field(
+        default=0.002, description="the one-cycle peak: about a hundredth of the training's"
+    )
     momentum: NonNegativeFloat = Field(default=0.9, lt=1)
-    weight_decay: NonNegativeFloat = 5e-4
+    weight_decay: NonNegativeFloat = 0.0
     label_smoothing: NonNegativeFloat = Field(default=0.1, lt=1)
     distillation: float = Field(
         default=1.0,
@@ -33,10 +35,11 @@ class FinetuneConfig(Strict):
     seed: NonNegativeInt = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     freeze_norm_after: float = Field(
-        default=0.5,
+        default=0.0,
         ge=0,
         le=1,
-        description="share of the epochs after which BatchNorm keeps its statistics",
+        description="share of the epochs after which BatchNorm keeps its statistics; 0: from the "
+        "start, as answers near to the FP32 network's need its statistics",
     )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from schemas.convert import QuantizationConfig
 from schemas.errors import InputError
 from schemas.finetune import FinetuneConfig
-from schemas.train import TrainConfig
+from schemas.train import Epoch, TrainConfig
 from tasks.datasets.dataset import Dataset
 from tasks.models.eager import convert_with_table
 from tasks.train import train as training
@@ -20,6 +20,7 @@ from tasks.train.finetune import _Keeper, finetune, split_off
 from tasks.train.objective import NearTeacher
 from tasks.train.rounding import simulate_rounding, stop_rounding
 from tasks.train.state import StateFile
+from tasks.train.train import logits_of
 
 CONFIG = QuantizationConfig(mode="eager", observer="minmax")
 QUICK = FinetuneConfig(
@@ -53,6 +54,13 @@ def learned(clothes: Callable[[str, int], Dataset]) -> nn.Module:
 @pytest.fixture
 def images(clothes: Callable[[str, int], Dataset]) -> Dataset:
     return clothes("train", 1500)
+
+
+def coarse(network: nn.Module, images: Dataset) -> Callable[[], nn.Module]:
+    """Activations clipped where they should not be, so that there is something to mend."""
+    batch = torch.from_numpy(images.images(np.arange(64)))
+    clipped = CONFIG.model_copy(update={"observer": "percentile", "percentile": 98.0})
+    return lambda: simulate_rounding(copy.deepcopy(network), [batch], clipped)
 
 
 def rounding_of(network: nn.Module, images: Dataset) -> Callable[[], nn.Module]:
@@ -91,6 +99,38 @@ def test_finetuning_is_at_least_as_good_as_the_start_and_gives_a_plain_checkpoin
     assert len(summary.epochs) == 2
     assert summary.stopped is None
     assert not network.training
+
+
+def test_answers_come_nearer_to_those_of_the_fp32_network(
+    learned: nn.Module, images: Dataset
+) -> None:
+    """On images that were not trained on, whose labels it is not shown either."""
+    _, held_out = split_off(images, QUICK.seed)
+    gentle = QUICK.model_copy(update={"learning_rate": 0.002})
+    network, summary = finetune(coarse(learned, images), learned, images, gentle)
+    assert summary.best_epoch > 0
+    wanted, _ = logits_of(learned, held_out)
+    before, _ = logits_of(coarse(learned, images)(), held_out)
+    after, _ = logits_of(coarse(network, images)(), held_out)
+    assert (after - wanted).square().mean() < 0.7 * (before - wanted).square().mean()
+
+
+def test_what_answers_fewer_images_right_than_the_start_is_not_kept(
+    learned: nn.Module, images: Dataset
+) -> None:
+    keeper = _Keeper(QUICK, NearTeacher(learned, QUICK), images, None)
+    network = rounding_of(learned, images)()
+    keeper.start(network, [])
+    before = keeper.best_top1
+    judged = iter([(before - 0.001, keeper.best_loss / 2), (before, keeper.best_loss / 1.5)])
+    keeper._judge = lambda model: next(judged)  # type: ignore[method-assign]  # noqa: ARG005
+    done = Epoch(
+        epoch=1, loss=1, top1=before, learning_rate=0.1, images_per_second=1.0, seconds=1.0
+    )
+    keeper.after_epoch(network, done)
+    assert keeper.best_epoch == 0
+    keeper.after_epoch(network, done.model_copy(update={"epoch": 2}))
+    assert keeper.best_epoch == 2
 
 
 @pytest.mark.parametrize("rate", [1e30, 3.0])
@@ -134,7 +174,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 def test_batchnorm_keeps_its_statistics_late(learned: nn.Module, images: Dataset) -> None:
     network = copy.deepcopy(learned)
-    config = QUICK.model_copy(update={"epochs": 4})
+    config = QUICK.model_copy(update={"epochs": 4, "freeze_norm_after": 0.5})
     keeper = _Keeper(config, NearTeacher(learned, config), images, None)
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for number, frozen in ((2, False), (3, True)):
