@@ -173,7 +173,9 @@ class EnginesConfig(Strict):
     @model_validator(mode="after")
     def _has_a_compiler_for_them(self) -> Self:
         if "int8+fp16" in self.also_precisions and not (self.tensorrt or self.tensorrt_rtx):
-            raise ValueError("also_precisions: int8+fp16 needs tensorrt or tensorrt_rtx beside it")
+            raise ValueError(
+                "int8+fp16 has no compiler here: add tensorrt or tensorrt_rtx beside it"
+            )
         if len(set(self.also_precisions)) < len(self.also_precisions):
             raise ValueError(f"also_precisions {list(self.also_precisions)}: name each once")
         return self

@@ -37,7 +37,9 @@ def notifications(url: str) -> list[Piece]:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{NOTIFY_VARIABLE}: not the address of a webhook: write https://HOST/...")
+        raise InputError(
+            f"{NOTIFY_VARIABLE}: not the address of a webhook: write https://HOST/PATH"
+        )
     return [_webhook(url), _tell_of_failures()]
 
 

@@ -93,8 +93,8 @@ def open_backend(location: Path | str) -> Backend:
         if PASSWORD.match(text):
             # Not shown: a store's address stands in logs, messages and records.
             raise InputError(
-                "the address of the artifact store has a password in it: give credentials in the "
-                "environment, where the file system's own library looks for them"
+                "the address of the artifact store (--artifacts) has a password in it: give "
+                "credentials in the environment, where the file system's own library looks"
             )
         return _open_remote(text.rstrip("/"))
     from tasks.artifacts.folder import Folder

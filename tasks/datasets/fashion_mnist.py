@@ -29,7 +29,7 @@ CLASSES = (
 )
 _FILE = {"train": "train", "test": "t10k"}
 _GET = (
-    "apt-get install dataset-fashion-mnist, or name a folder of the four IDX files "
+    "install it (apt-get install dataset-fashion-mnist), or name a folder of the four IDX files "
     "with data.fashion_mnist.root"
 )
 

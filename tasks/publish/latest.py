@@ -164,7 +164,7 @@ def latest_folder(store: Store, job: str) -> Path:
     except FileNotFoundError as error:
         raise InputError(
             f"latest of {job} is version {version}, which was removed from {store.location} or is "
-            f"not whole: enginesmith rollback {job}, or publish again"
+            f"not whole: go back (enginesmith rollback {job}), or publish again"
         ) from error
     return store.root / key
 

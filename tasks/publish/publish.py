@@ -42,6 +42,10 @@ def package_run(store: Store, report: RunReport, config: PublishConfig | None = 
         )
     engines = [_delivered(x) for x in report.engines]
     chosen = config or report.job.publish or PublishConfig()
+    for engine in engines:
+        # Before anything is put into the store: what is gone is found with nothing half done.
+        store.open(engine.plan)
+        store.open(engine.graph)
     return package(store, report.job.name, chosen, report.data, engines, report.accuracies)
 
 

@@ -58,5 +58,5 @@ def check_same_job(job: Job, report: RunReport) -> None:
     if changed:
         raise InputError(
             f"job {job.name} was changed since it was run ({', '.join(changed)}): run it again, "
-            f"or publish the run as it is: enginesmith publish {job.name}"
+            f"or publish the run as it is (enginesmith publish {job.name})"
         )

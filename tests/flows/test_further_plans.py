@@ -98,7 +98,7 @@ def test_where_the_engine_runs_they_are_timed_beside_the_others(warm: Workshop) 
 @pytest.mark.parametrize(
     ("engines", "line"),
     [
-        ({"openvino": {}, "also_precisions": ["int8+fp16"]}, "needs tensorrt or tensorrt_rtx"),
+        ({"openvino": {}, "also_precisions": ["int8+fp16"]}, "add tensorrt or tensorrt_rtx"),
         ({"tensorrt_rtx": {}, "also_precisions": ["float16", "float16"]}, "name each once"),
         ({"tensorrt_rtx": {}, "also_precisions": ["int4"]}, "int8\\+fp16"),
     ],

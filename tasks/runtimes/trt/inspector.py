@@ -50,9 +50,14 @@ def layer_table(text: str, source: str = "TensorRT's engine inspector") -> Layer
             f"{source} is no inspector JSON, without Layers and one of {', '.join(IO_KEYS)}: "
             "export it with trtexec --exportLayerInfo"
         )
-    # Kernels of further optimization profiles are listed as well, under names that say so.
-    layers = [x for x in layers if not _LATER_PROFILE.search(_name(x))]
-    rows = [_by_name(x) if isinstance(x, str) else _detailed(x) for x in layers]
+    try:
+        # Kernels of further optimization profiles are listed as well, under names that say so.
+        layers = [x for x in layers if not _LATER_PROFILE.search(_name(x))]
+        rows = [_by_name(x) if isinstance(x, str) else _detailed(x) for x in layers]
+    except (AttributeError, TypeError) as error:
+        raise InputError(
+            f"{source} has layers that are no layers ({error}): export it with trtexec again"
+        ) from error
     # The network's own first Q and last DQ are due; without its graph their place must tell.
     rows[1:-1] = [x.model_copy(update={"is_qdq": _is_qdq(x)}) for x in rows[1:-1]]
     return LayerTable(source=source, layers=tuple(rows))
