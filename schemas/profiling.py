@@ -21,6 +21,10 @@ Baseline = Literal[
 """What a user would run otherwise; torch runs where the engine runs, on the CPU or the GPU."""
 
 
+QUANTILES = (*range(0, 100, 2), 99)
+"""Percentages at which a distribution is kept, to be drawn."""
+
+
 class SweepConfig(Strict):
     """INT8 against FP32 at every batch and image size; what is left out of the profile else."""
 
@@ -53,6 +57,11 @@ class ProfileConfig(Strict):
     )
     sweep: SweepConfig | None = Field(
         default=None, description="measure at several batch and image sizes as well"
+    )
+    layer_calls: NonNegativeInt = Field(
+        default=50,
+        description="inferences that the time of each layer of the INT8 plan is the median of, "
+        "where the engine tells; 0: layers are not timed",
     )
     steady_clocks: Literal["warn", "require"] = Field(
         default="warn", description="require: fail where the clock moved while measuring"
@@ -96,6 +105,9 @@ class Latency(Strict):
         default=0.0, description="standard deviation over the mean"
     )
     images_per_second: float = Field(description="batch over the median")
+    quantiles_ms: tuple[float, ...] = Field(
+        default=(), description="of all measured calls, at 0, 2, 4 ... 98 and 99 per cent"
+    )
     phases: tuple[PhaseLatency, ...] = ()
 
 
@@ -144,6 +156,11 @@ class LatencyReport(Strict):
         description="the first contender over every other, at each size and thread count",
     )
     sweep: tuple[Latency, ...] = ()
+    layer_times_ms: dict[str, float] = Field(
+        default={},
+        description="of the INT8 plan's layers by name, one image, one thread: for their shares, "
+        "as timing them slows the network down",
+    )
     clocks: Clocks | None = None
     notes: tuple[str, ...] = Field(
         default=(), description="what to know before quoting a figure; what was left out, and why"

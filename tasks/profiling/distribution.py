@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.profiling import Latency, PhaseLatency, Ratio, Speedup
+from schemas.profiling import QUANTILES, Latency, PhaseLatency, Ratio, Speedup
 from tasks.runtimes.protocol import Phases
 
 BOOTSTRAP_DRAWS = 2000
@@ -32,6 +32,7 @@ def latency_of(
         calls=times_ms.size,
         coefficient_of_variation=float(times_ms.std() / times_ms.mean()),
         images_per_second=batch_size * 1000 / figures["median_ms"],
+        quantiles_ms=tuple(np.percentile(times_ms, QUANTILES).round(6).tolist()),
         phases=tuple(
             PhaseLatency.model_validate({"phase": part, **_spread(getattr(phases, part))})
             for part in parts

@@ -33,6 +33,7 @@ from tasks.profiling.contenders import (
     why_not_as_named,
 )
 from tasks.profiling.distribution import speedup_of
+from tasks.profiling.layer_times import layer_times_ms
 from tasks.profiling.machine import describe_machine
 from tasks.profiling.measure import measure
 from tasks.profiling.resize import graph_at_size
@@ -78,7 +79,7 @@ class _Run:
         folder: Path,
     ) -> None:
         self.store, self.target, self.sources, self.folder = store, target, sources, folder
-        self.data, self.config = data, config
+        self.data, self.config, self.int8 = data, config, int8
         self.watch = ClockWatch(on_gpu=target in ON_GPU)
         self.engines = [
             plan_contender(f"{target} {precision}", precision, target, store.open(result.plan))
@@ -130,6 +131,9 @@ class _Run:
             speedups=tuple(speedups),
             ratios=tuple(ratios),
             sweep=tuple(swept),
+            layer_times_ms=layer_times_ms(
+                self.target, self.store.open(self.int8.plan), self.config.layer_calls
+            ),
             clocks=clocks,
             notes=(*notes, *left_out, *moved),
         )

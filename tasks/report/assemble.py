@@ -41,7 +41,7 @@ def assemble(
             plan=b.int8.plan,
             graph=b.surgery.graph,
             manifest=store.load(b.int8.manifest, Manifest),
-            layers=store.load(b.int8.layers, LayerTable),
+            layers=_timed(store, b),
             baseline=store.load(b.float32.manifest, Manifest),
             baseline_layers=store.load(b.float32.layers, LayerTable),
             baseline_plan=b.float32.plan,
@@ -112,6 +112,16 @@ def _latencies(store: Store, built: list[BuiltEngine]) -> tuple[LatencyReport, .
     return tuple(
         store.load(b.latency.report, LatencyReport) for b in built if b.latency is not None
     )
+
+
+def _timed(store: Store, built: BuiltEngine) -> LayerTable:
+    """The layers of the INT8 plan, with the times that the run measured, if it did."""
+    table = store.load(built.int8.layers, LayerTable)
+    if built.latency is None:
+        return table
+    times = store.load(built.latency.report, LatencyReport).layer_times_ms
+    layers = (x.model_copy(update={"time_ms": times.get(x.name, x.time_ms)}) for x in table.layers)
+    return table.model_copy(update={"layers": tuple(layers)})
 
 
 def _answers_of(evaluation: EvaluationReport, built: BuiltEngine) -> Accuracy:

@@ -1,13 +1,12 @@
 """The charts of a report, as documents that BokehJS draws."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d, Span
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 
-from schemas.calibrate import CalibrationTable
+from schemas.calibrate import CalibrationQuality, CalibrationTable
 from schemas.engine import LayerTable
 from schemas.evaluate import Accuracy
-from schemas.profiling import Latency
 from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, frame, rows, whisker
 
 MOST_LAYERS = 25
@@ -47,42 +46,19 @@ def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
     return chart_of("accuracy", "Points of top-1 lost against FP32", plot)
 
 
-def latency_chart(latencies: Sequence[Latency]) -> Chart:
-    """Milliseconds of a call: a bar from the median to p90, a line from the least to p99."""
-    names = [f"{x.name}, {threads_of(x.threads)}, batch {x.batch_size}" for x in latencies]
+def ranges_chart(table: CalibrationTable, saturated: Mapping[str, float]) -> Chart:
+    """How much of its grid each activation used; above 1 values are cut off.
+
+    ``saturated`` are shares of values beyond the grid, by activation, where they were counted.
+    """
+    names = list(table.tensors)
     source = ColumnDataSource(
         {
             "name": names,
-            "min": [x.min_ms for x in latencies],
-            "median": [x.median_ms for x in latencies],
-            "p90": [x.p90_ms for x in latencies],
-            "p99": [x.p99_ms for x in latencies],
-            "color": [INT8 if x.precision.startswith("int8") else FLOAT for x in latencies],
+            "used": [used_share(table, n) for n in names],
+            "cut": [100 * saturated.get(n, 0.0) for n in names],
         }
     )
-    ends = min(x.min_ms for x in latencies) / 1.2, max(x.p99_ms for x in latencies) * 1.2
-    plot = rows(
-        names, "milliseconds a call, logarithmic", x_axis_type="log", x_range=Range1d(*ends)
-    )
-    decades = range(-4, 6)
-    plot.xaxis.ticker = [m * 10.0**d for d in decades for m in (1, 2, 5)]
-    plot.xaxis.formatter = CustomJSTickFormatter(code="return String(Number(tick.toPrecision(1)))")
-    plot.add_layout(whisker("min", "p99", source))
-    plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
-    plot.scatter("median", "name", source=source, size=9, color="color", marker="diamond")
-    plot.add_tools(
-        HoverTool(
-            tooltips=[("", "@name")]
-            + [(key, f"@{key}{{0.000}} ms") for key in ("min", "median", "p90", "p99")]
-        )
-    )
-    return chart_of("latency", "Latency of each engine: least, median, p90 and p99", plot)
-
-
-def ranges_chart(table: CalibrationTable) -> Chart:
-    """How much of its grid each activation used; above 1 values are cut off."""
-    names = list(table.tensors)
-    source = ColumnDataSource({"name": names, "used": [used_share(table, n) for n in names]})
     plot = frame(
         "activation, in the order of the network",
         "largest value seen / largest on the grid",
@@ -92,8 +68,24 @@ def ranges_chart(table: CalibrationTable) -> Chart:
     plot.xgrid.visible = False
     plot.vbar(x="name", top="used", width=0.8, color=INT8, source=source)
     plot.add_layout(Span(location=1, dimension="width", line_dash="dashed", line_color=OTHER))
-    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("used", "@used{0.00}")]))
+    tooltips = [("", "@name"), ("used", "@used{0.00}"), ("values cut off", "@cut{0.0000} %")]
+    plot.add_tools(HoverTool(tooltips=tooltips))
     return chart_of("ranges", "Share of its grid that each activation used", plot)
+
+
+def saturation_chart(quality: CalibrationQuality) -> Chart | None:
+    """The share of each activation's values that its grid cuts off; None where none is."""
+    if not any(x.saturated for x in quality.tensors):
+        return None
+    names = [x.name for x in quality.tensors]
+    source = ColumnDataSource({"name": names, "cut": [100 * x.saturated for x in quality.tensors]})
+    plot = frame("activation, in the order of the network", "values cut off, %", x_range=[*names])
+    plot.xaxis.major_label_text_alpha = 0
+    plot.xgrid.visible = False
+    plot.y_range.start = 0
+    plot.vbar(x="name", top="cut", width=0.8, color=FLOAT, source=source)
+    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("cut off", "@cut{0.0000} %")]))
+    return chart_of("saturation", "Share of each activation's values beyond its grid", plot)
 
 
 def used_share(table: CalibrationTable, name: str) -> float:
@@ -122,8 +114,3 @@ def layers_chart(target: str, table: LayerTable) -> Chart | None:
     plot.hbar(y="name", right="share", height=0.7, color="color", source=source)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
     return chart_of(f"layers-{target}", f"The slowest layers of {target}", plot)
-
-
-def threads_of(threads: int) -> str:
-    """A thread count in words; 0 stands for all."""
-    return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")

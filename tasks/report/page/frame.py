@@ -11,7 +11,7 @@ from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, TeeHead, Whisker
 from bokeh.plotting import figure
 
-INT8, FLOAT, OTHER = "#2f7dd1", "#d9822b", "#8a8f98"
+INT8, FLOAT, HALF, OTHER = "#2f7dd1", "#d9822b", "#2e9b62", "#8a8f98"
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,20 @@ from schemas.report import RunReport
 from tasks.report.page.accuracy_charts import layer_errors_chart, pareto_chart
 from tasks.report.page.charts import (
     accuracy_chart,
-    latency_chart,
     layers_chart,
     ranges_chart,
-    threads_of,
+    saturation_chart,
     used_share,
 )
 from tasks.report.page.fill import fill
 from tasks.report.page.flips import Flip
 from tasks.report.page.frame import Chart
+from tasks.report.page.latency_charts import (
+    distribution_chart,
+    latency_chart,
+    sweep_chart,
+    threads_of,
+)
 from tasks.report.page.sensitivity import sensitivity_chart
 
 
@@ -40,12 +45,18 @@ def render_page(
 ) -> str:
     """One self-contained HTML file."""
     latencies = [x for part in report.latencies for x in part.latencies]
+    quality = () if report.findings is None else report.findings.calibration.tensors
+    saturated = {x.name: x.saturated for x in quality}
     charts: dict[str, Chart | None] = {
         "accuracy": accuracy_chart(report.accuracies),
         "latency": latency_chart(latencies) if latencies else None,
-        "ranges": ranges_chart(calibration),
+        "ranges": ranges_chart(calibration, saturated),
     }
+    thread_counts = list(dict.fromkeys(x.threads for x in latencies))
+    charts |= {f"distribution-{n}": distribution_chart(latencies, n) for n in thread_counts}
+    charts |= {f"sweep-{i}": sweep_chart(i, x.sweep) for i, x in enumerate(report.latencies)}
     if report.findings is not None:
+        charts["saturation"] = saturation_chart(report.findings.calibration)
         charts |= {f"errors-{x.target}": layer_errors_chart(x) for x in report.findings.layers}
         search = report.findings.search
         charts["pareto"] = None if search is None else pareto_chart(search)
@@ -64,6 +75,8 @@ def render_page(
         job_yaml=yaml.safe_dump(
             report.job.model_dump(mode="json", exclude_defaults=True), sort_keys=False
         ),
+        thread_counts=thread_counts,
+        saturated=saturated,
         threads_of=threads_of,
         used_share=used_share,
         kind_of=_kind_of,
