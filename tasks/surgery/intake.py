@@ -34,6 +34,9 @@ def read_model(file: Path) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:
         raise InputError(f"{file} is not an ONNX model, or has no nodes: export it again")
+    if not all(isinstance(text, str) for text in _texts(model)):
+        # protobuf gives such a name as bytes, and fails only where it is written again.
+        raise InputError(f"{file} is damaged (a name in it is not UTF-8): export it again")
     _check_external(model, file)
     stored = _stored_bytes(model, file.parent)
     if sum(stored.values()) > PROTOBUF_LIMIT_BYTES:
@@ -138,6 +141,19 @@ def raise_opset(model: onnx.ModelProto, least: int) -> onnx.ModelProto:
         ) from error
     raised.ir_version = max(raised.ir_version, 9)
     return raised
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Every name in a graph."""
+    for node in model.graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    graph = model.graph
+    for part in (graph.initializer, graph.input, graph.output, graph.value_info):
+        yield from (item.name for item in part)
+    for prop in model.metadata_props:
+        yield from (prop.key, prop.value)
+    yield from (x.domain for x in model.opset_import)
 
 
 def _check_external(model: onnx.ModelProto, file: Path) -> None:
