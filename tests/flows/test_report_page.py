@@ -11,7 +11,7 @@ import pytest
 from schemas.calibrate import CalibrationTable, TensorRange
 from schemas.profiling import PhaseLatency
 from schemas.report import ReportResult
-from tasks.report.page.page import render_page
+from tasks.report.page.page import Drawings, render_page
 from tests.flows.conftest import Workshop
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -74,7 +74,9 @@ def test_the_parts_of_a_call_are_shown_where_a_gpu_told_them(
         images_sha256="",
         tensors={"x": TensorRange(minimum=0, maximum=1, scale=0.1, zero_point=128)},
     )
-    page = render_page(report.model_copy(update={"latencies": (measured,)}), calibration, {}, ())
+    drawings = {"openvino": Drawings(None, None)}
+    report = report.model_copy(update={"latencies": (measured,)})
+    page = render_page(report, calibration, drawings, ())
     assert "What a call on the GPU is made of" in page
     assert "<td>d2h</td><td>0.0417</td>" in page
 
