@@ -26,8 +26,13 @@ def configure(store: Store, *, debug: bool = False) -> None:
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING" if debug else "CRITICAL",
     }
     if has_server():
-        # So often a run says that it lives: flows/deploy/automations.py waits three times as long.
-        defaults["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = "30"
+        defaults |= {
+            # So often a run says that it lives; flows/deploy/automations.py waits three times that.
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            # What a server answers whose database is away. Asked again for a minute, as Prefect
+            # does where the server itself is away; a worker would give up within seconds.
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+        }
     else:
         # Prefect then starts a server for this run alone: what only a lasting one needs costs time.
         defaults |= {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.api import api
-from flows.deploy.automations import crash_silent_runs
+from flows.deploy.automations import crash_silent_runs, crash_unbegun_runs
 from flows.deploy.deployments import deployment, read_deployments
 from flows.deploy.limits import limit, slots
 from flows.deploy.notify import notifications
@@ -37,6 +37,7 @@ def pieces(
         *(limit(name, count) for name, count in slots(limits).items()),
         *(deployment(each) for each in deployments),
         crash_silent_runs(),
+        crash_unbegun_runs(),
         *(notifications(notify) if notify else ()),
     ]
 

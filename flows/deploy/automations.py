@@ -22,7 +22,12 @@ END_STATES = (
     *("Completed", "Failed", "Cancelled", "Crashed", "TimedOut"),
     *(GATES_FAILED, BAD_INPUT),
 )
+BEGUN_STATES = ("Running", "Retrying", "Cancelling", "Paused", "Suspended")
+WAITING_STATES = ("Scheduled", "Late", "AwaitingConcurrencySlot", "AwaitingRetry")
 """Names of states: Prefect names the event of a change by the state's name, not by its type."""
+
+NOT_BEGUN_S = 1800
+"""A container or pod may have an image of many gigabytes to fetch first."""
 
 WATCHED = {
     *("after", "expect", "for_each", "match", "match_related", "posture", "threshold", "within"),
@@ -34,29 +39,45 @@ def crash_silent_runs(name: str = "crash-silent-runs") -> Piece:
 
     Each run tells the server that it lives every HEARTBEAT_S; three times missed, it is crashed.
     """
-    automation = AutomationCore(
-        name=name,
-        description="A run that stopped telling that it lives is marked as crashed.",
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={
-                "prefect.flow-run.heartbeat",
-                *(f"prefect.flow-run.{state}" for state in END_STATES),
-            },
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=SILENCE_S),
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED,
-                message=f"The run was silent for {SILENCE_S} s: its worker or machine is gone",
-            )
-        ],
+    return _crash(
+        name,
+        "A run that stopped telling that it lives is marked as crashed.",
+        after="heartbeat",
+        expect=("heartbeat", *END_STATES),
+        within_s=SILENCE_S,
+        message=f"The run was silent for {SILENCE_S} s: its worker or machine is gone",
     )
-    return _piece(automation)
+
+
+def crash_unbegun_runs(name: str = "crash-unbegun-runs") -> Piece:
+    """A run whose worker died before it began tells nothing yet: it would be pending for ever."""
+    return _crash(
+        name,
+        "A run that a worker took and that never began is marked as crashed.",
+        after="Pending",
+        expect=(*BEGUN_STATES, *WAITING_STATES, *END_STATES),
+        within_s=NOT_BEGUN_S,
+        message=f"The run did not begin within {NOT_BEGUN_S // 60} minutes: its worker is gone",
+    )
+
+
+def _crash(
+    name: str, description: str, *, after: str, expect: tuple[str, ...], within_s: int, message: str
+) -> Piece:
+    """Crash a run of which nothing that is expected is told in time after something was."""
+    trigger = EventTrigger(
+        after={f"prefect.flow-run.{after}"},
+        expect={f"prefect.flow-run.{each}" for each in expect},
+        match={"prefect.resource.id": ["prefect.flow-run.*"]},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=within_s),
+    )
+    action = ChangeFlowRunState(state=StateType.CRASHED, message=message)
+    return _piece(
+        AutomationCore(name=name, description=description, trigger=trigger, actions=[action])
+    )
 
 
 def _piece(automation: AutomationCore) -> Piece:
