@@ -1,0 +1,43 @@
+"""What holds after every crash."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from uuid import UUID
+
+from tests.crash.parts import until
+from tests.crash.plant import JOB, Plant
+
+
+def nothing_half_written(plant: Plant) -> None:
+    """No object of an unfinished stage, no part of a run folder, nothing that is not right."""
+    assert plant.findings() == ()
+    assert not (plant.volume.folder / "runs").exists() or not list(
+        (plant.volume.folder / "runs").rglob("*.plan")
+    )
+    listed = plant.command("cache", "verify")
+    assert listed.returncode == 0, listed.stdout
+
+
+def finished_stages_are_reused(plant: Plant, stage: str, finished: Counter[str]) -> UUID:
+    """Run again: exactly what was finished is found in the cache."""
+    run = plant.run()
+    tasks = plant.tasks(run)
+    assert tasks.get("Cached", Counter()) == finished
+    assert stage in tasks["Completed"]
+    assert set(tasks) <= {"Cached", "Completed"}
+    assert plant.findings() == ()
+    assert (plant.volume.folder / f"runs/{JOB}/openvino.plan").is_file()
+    return run
+
+
+def no_slot_is_held(plant: Plant, within_s: float) -> None:
+    until(lambda: plant.taken_slots() == {}, within_s, f"slots: {plant.taken_slots()}")
+
+
+def make_old(folder: Path, seconds: float) -> None:
+    """Have every file below a folder be so much older."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            then = file.stat().st_mtime - seconds
+            os.utime(file, (then, then))

@@ -1,0 +1,29 @@
+"""Two identical runs at once."""
+
+import pytest
+
+from tasks.history.records import read_history
+from tests.crash.evidence import no_slot_is_held
+from tests.crash.plant import AT_ONCE_S, JOB, Plant
+
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
+
+
+def test_two_identical_runs_at_once_both_pass_and_leave_one_store(plant: Plant) -> None:
+    plant.forget_from("calibrate")
+    with plant.held_at("calibrate", count=2) as held:
+        runs = [plant.submit(), plant.submit()]
+        assert len(held.reached()) == 2
+    for run in runs:
+        state = plant.ends(run)
+        assert state.type.value == "COMPLETED", state.message
+    assert plant.findings() == ()
+    assert plant.unended() == []
+    no_slot_is_held(plant, AT_ONCE_S)
+    builds = read_history(plant.store, JOB).builds
+    assert {build.run for build in builds} == {str(run) for run in runs}
+    assert list((plant.volume.folder / "tmp").iterdir()) == []
+    assert list((plant.volume.folder / "leases").iterdir()) == []
+    # A third finds everything, whoever of the two was faster.
+    third = plant.tasks(plant.run())
+    assert {"calibrate", "engine", "profile", "report"} <= set(third["Cached"])
