@@ -1,9 +1,17 @@
 """The images to train, calibrate and evaluate on."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AllowInfNan,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from schemas.artifact import Sha256
 from schemas.base import DottedName, Strict
@@ -72,10 +80,10 @@ class DataConfig(Strict):
         "before resizing; 0.875 is usual for ImageNet's networks; left out: the whole image, "
         "stretched",
     )
-    mean: tuple[float, ...] = Field(
+    mean: tuple[FiniteFloat, ...] = Field(
         default=(0.0,), description="per channel, on the 0..1 scale; one value serves every channel"
     )
-    std: tuple[PositiveFloat, ...] = Field(
+    std: tuple[Annotated[PositiveFloat, AllowInfNan(False)], ...] = Field(
         default=(1.0,), description="per channel, on the 0..1 scale"
     )
 

@@ -112,6 +112,11 @@ def _image(source: Any, index: int, name: str) -> Pixels:
             f"{name}: image {index} is {pixels.dtype}{list(pixels.shape)}: return a PIL image, or "
             "uint8 or float32 of [C, H, W]"
         )
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        raise InputError(
+            f"{name}: image {index} holds NaN or infinite values: return finite ones, on the "
+            "0..1 scale"
+        )
     return pixels
 
 

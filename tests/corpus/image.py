@@ -78,3 +78,9 @@ def loop(folder: Path) -> None:
     """An image that is a link to itself."""
     (folder / "data/train/cat/0.png").unlink()
     (folder / "data/train/cat/0.png").symlink_to("0.png")
+
+
+def later(folder: Path) -> None:
+    """An image that is only met when all are read is cut."""
+    file = folder / "data/test/dog/3.png"
+    file.write_bytes(file.read_bytes()[:60])

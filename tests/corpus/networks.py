@@ -88,26 +88,27 @@ def in_training() -> nn.Module:
 
 
 class _Images:
-    """Sixteen images of two classes; ``value`` fills them."""
+    """Sixteen images of two classes, each with a first value of its own."""
 
-    def __init__(self, value: float, labels: list[Any] | None = None, size: int = 8) -> None:
+    def __init__(self, first: float, labels: list[Any] | None = None) -> None:
         self.targets = [0, 1] * 8 if labels is None else labels
-        self.value, self.size = value, size
+        self.first = first
 
     def __len__(self) -> int:
         return 16
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
-        shape = (3, self.size, self.size)
-        return np.full(shape, self.value * (1 + index), np.float32), self.targets[index]
+        image = np.full((3, 8, 8), index / 16, np.float32)
+        image[0, 0, 0] = self.first
+        return image, self.targets[index]
 
 
-def images(split: str, **faults: Any) -> Any:  # noqa: ARG001
-    return _Images(**{"value": 0.01, **faults})
+def images(split: str, **faults: Any) -> Any:
+    return _Images(0.2 if split == "train" else 0.8, **faults)
 
 
-def images_not_a_number(split: str) -> Any:  # noqa: ARG001
-    return _Images(float("nan"))
+def images_not_a_number(split: str) -> Any:
+    return _Images(float("nan") if split == "train" else 0.8)
 
 
 def images_none(split: str) -> Any:  # noqa: ARG001

@@ -71,6 +71,8 @@ TABLE: dict[str, tuple[Case, ...]] = {
         Case("job-no-source", job(data={}), r"data: got none: name exactly one of fashion_mnist"),
         Case("job-two-sources", job(data__fashion_mnist={}), r"data: got .*: name exactly one"),
         Case("job-mean-without-std", job(data__mean=[0.5, 0.5, 0.5]), r"mean has 3 values and std 1: give"),
+        Case("job-mean-not-a-number", job(data__mean=[float("nan")]), r"data\.mean\.0 is nan: give a finite number"),
+        Case("job-std-infinite", job(data__std=[float("inf")]), r"data\.std\.0 is inf: give a finite number"),
         Case("job-no-engine", job(engines={"openvino": None}), r"asks for no engine: name one"),
         Case("job-no-weights", job(model__pretrained=False), r"neither model\.weights nor .*: give a saf"),
         Case("job-two-weights", job(model__weights="x"), r"weights and pretrained: keep one"),
@@ -296,3 +298,12 @@ TABLE: dict[str, tuple[Case, ...]] = {
         Case("usage-too-small", (), r"--top: .*: see enginesmith infer --help", "infer a b --top 0"),
     ),
 }
+
+RUNS: tuple[Case, ...] = (
+    Case("run-image-cut", (dataset(), img.later, job()), r"dog/3\.png cannot be decoded .*: replace"),
+    Case("run-nan-images", source("images_not_a_number"), r"image 0 holds NaN or infinite values: return"),
+    Case("run-more-classes", (dataset(), job(model__kwargs={"classes": 5})), r"shape \(\d+, 5\) .*: set the model's number"),
+    Case("run-exclude-nothing", (dataset(), job(quantization__exclude=["hed"])), r"no module is called 'hed': did you mean head\?"),
+    Case("run-no-stage", (dataset(), job()), r"--refresh sugery: .*: did you mean surgery\?", "run job.yaml --artifacts store --refresh sugery"),
+)
+"""Found once the job runs, by ``run job.yaml --artifacts store``: tests/flows/test_bad_runs.py."""

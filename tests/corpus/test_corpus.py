@@ -18,9 +18,7 @@ CASES = [(case, case.command or command) for command, cases in TABLE.items() for
 ALONE = (
     "job-python-tag",
     "network-leaves",
-    "checkpoint-pickle",
     "onnx-cut",
-    "images-bomb",
     "plan-cut",
 )
 """Also run as a process of their own, start-up and end included."""

@@ -38,7 +38,7 @@ from tests.corpus.job import SOUND
 from tests.corpus.networks import Small
 from tests.fuzz.mutations import bytes_like, document_like, fuzz, refused_or_read, values, words
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 JOB = {**SOUND, "quantization": {"exclude": ["head"]}, "accuracy": {"images": 3}}
 NETWORK = graph.sound()
