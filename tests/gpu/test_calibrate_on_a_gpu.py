@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from schemas.calibrate import CalibrationTable
+from schemas.convert import QuantizedMode
 from schemas.job import Job
 from tasks.calibrate.observe import observe
 from tasks.datasets.dataset import Dataset
@@ -24,21 +25,33 @@ def images(dataset: Dataset, count: int) -> list[Tensor]:
 
 
 def calibrated(
-    job: Job, network: nn.Module, batches: list[Tensor], device: str, observer: str
+    job: Job,
+    network: nn.Module,
+    batches: list[Tensor],
+    device: str,
+    observer: str,
+    mode: QuantizedMode = "eager",
 ) -> CalibrationTable:
-    config = job.quantization.model_copy(update={"observer": observer})
+    config = job.quantization.model_copy(update={"observer": observer, "mode": mode})
     return observe(network, batches, config, images_sha256="0" * 64, device=device)
 
 
+@pytest.mark.parametrize("mode", ["eager", "fx", "pt2e"])
 @pytest.mark.parametrize(
     ("observer", "tolerance"), [("minmax", 1e-5), ("moving_average", 1e-5), ("histogram", 1e-2)]
 )
 def test_scales_are_those_of_the_cpu(
-    job: Job, network: nn.Module, clothes: Clothes, observer: str, tolerance: float
+    job: Job,
+    network: nn.Module,
+    clothes: Clothes,
+    observer: str,
+    tolerance: float,
+    mode: QuantizedMode,
 ) -> None:
     batches = images(clothes("train"), 512)
-    cpu = calibrated(job, network, batches, "cpu", observer)
-    gpu = calibrated(job, network, batches, "cuda", observer)
+    cpu = calibrated(job, network, batches, "cpu", observer, mode)
+    gpu = calibrated(job, network, batches, "cuda", observer, mode)
+    assert len(cpu.tensors) > 20
     assert gpu.tensors.keys() == cpu.tensors.keys()
     for name, entry in cpu.tensors.items():
         assert gpu.tensors[name].zero_point == entry.zero_point
