@@ -1,5 +1,6 @@
 """What surgery takes in: a model it can read, or one line saying what is wrong with which node."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tasks.surgery.passes.half_rest import LEAST_OPSET
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 OLDEST_OPSET = 13
 PROTOBUF_LIMIT_BYTES = 2**31 - 1
+LARGE_BYTES = 1 << 16
 STAMP = "enginesmith.target"
 _STANDARD = ("", "ai.onnx")
 _FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
@@ -52,6 +54,8 @@ def read_model(file: Path) -> onnx.ModelProto:
             f"{file}: its external data cannot be read ({cause(error)}): "
             "keep the data files beside it"
         ) from error
+    for tensor in _tensors(model):
+        _check_values(tensor, file)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -189,9 +193,33 @@ def _stored_bytes(model: onnx.ModelProto, folder: Path) -> dict[str, int]:
     return found
 
 
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        yield from (a.t for a in node.attribute if a.HasField("t"))
+
+
+def _check_values(tensor: onnx.TensorProto, file: Path) -> None:
+    """Raises InputError where a tensor holds more or less than its shape says.
+
+    ONNX's checker does not look. Large ones of whole bytes are judged by their length alone.
+    """
+    try:
+        size = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+        if len(tensor.raw_data) > LARGE_BYTES and not kind.endswith(("INT4", "INT2", "E2M1")):
+            if len(tensor.raw_data) != size * math.prod(tensor.dims):
+                raise ValueError(f"{len(tensor.raw_data)} bytes for {list(tensor.dims)}")
+        else:
+            onnx.numpy_helper.to_array(tensor)
+    except Exception as error:
+        raise InputError(
+            f"{file}: tensor {tensor.name!r} does not hold what its type and shape say "
+            f"({cause(error)}): export it again"
+        ) from error
+
+
 def _locations(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
-    tensors = [*model.graph.initializer]
-    tensors += [a.t for n in model.graph.node for a in n.attribute if a.HasField("t")]
-    for tensor in tensors:
+    for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             yield from ((tensor.name, x.value) for x in tensor.external_data if x.key == "location")
