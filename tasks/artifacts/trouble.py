@@ -1,6 +1,7 @@
 """What goes wrong with a store, in one line: what, where and how to fix it."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +25,30 @@ WRITING = {
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turn what a full, read-only or failing disk says into InputError."""
+    """Turn what a full, read-only or failing disk says into InputError.
+
+    Also where whoever was writing took it for something else, as exporters do.
+    """
     try:
         yield
-    except OSError as error:
-        fix = WRITING.get(error.errno or 0)
-        if fix is None:
+    except Exception as error:
+        number = _disk_said(error)
+        if number is None:
             raise
         raise InputError(
-            f"artifact folder {folder} takes no more files ({error.strerror}): {fix}"
+            f"artifact folder {folder} takes no more files ({os.strerror(number)}): "
+            f"{WRITING[number]}"
         ) from error
+
+
+def _disk_said(error: BaseException | None) -> int | None:
+    """The error number of a disk's trouble behind an error; libraries may pass on its text only."""
+    while error is not None:
+        for number in WRITING:
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return number
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
 
 
 @contextmanager
