@@ -1,5 +1,6 @@
 """A service whose parts tests kill: Postgres, server and worker, all of them real processes."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def plant(
         changes = {
             "ENGINESMITH_ARTIFACTS": str(place.folder),
             "CRASH_HOLD": str(hold),
-            "PYTHONPATH": str(HOLD),
+            "PYTHONPATH": os.pathsep.join([str(HOLD), os.environ.get("PYTHONPATH", "")]),
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
         command = [str(BIN / "enginesmith"), "worker"]

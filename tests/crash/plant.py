@@ -21,7 +21,7 @@ from tasks.artifacts.store import Store
 from tasks.history.records import read_history
 from tasks.upkeep.inventory import cached_results
 from tests.crash.parts import Part, Parts, Volume, until
-from tests.operations.conftest import Service
+from tests.operations.conftest import BIN, Service
 
 JOB = "small"
 LAST_TASK = "record in the history"
@@ -120,14 +120,14 @@ class Plant:
         if not read_history(self.store, JOB).builds:
             self.run()
         stages = read_history(self.store, JOB).builds[-1].stages
-        first = [stage.name.split()[0] for stage in stages].index(task)
-        gone = {stage.key for stage in stages[first:]}
+        order = [stage.name.split()[0] for stage in stages]
+        kept = set(order[: order.index(task)])
         backend, needed = self.store.backend, set()
         for result in cached_results(self.store):
-            if result.key in gone:
-                backend.remove(result.entry.key)
-            else:
+            if result.task in kept:
                 needed |= {ref.path for ref in result.refs}
+            else:
+                backend.remove(result.entry.key)
         for folder in ("objects", "history", "runs", "tmp", "leases"):
             for entry in list(backend.entries(folder)):
                 if entry.key not in needed:
@@ -135,7 +135,9 @@ class Plant:
 
     def finished(self) -> Counter[str]:
         """The tasks whose results are in the store."""
-        return Counter(result.task for result in cached_results(self.store))
+        # Of a failed run there are records too, named by its id alone.
+        results = [result for result in cached_results(self.store) if "-" in result.key]
+        return Counter(result.task for result in results)
 
     def findings(self) -> tuple[Finding, ...]:
         """What ``enginesmith cache verify`` names."""
@@ -150,6 +152,14 @@ class Plant:
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """``enginesmith`` on the worker's store."""
         return self.service.enginesmith(*arguments, ENGINESMITH_ARTIFACTS=str(self.volume.folder))
+
+    def background(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """``enginesmith`` on the worker's store and server, where stages can be held."""
+        environment = dict(self.worker.environment)
+        # What the deployment sets for a worker, a person's shell does not have.
+        del environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]
+        command = [str(BIN / "enginesmith"), *arguments]
+        return subprocess.Popen(command, env=environment, cwd=self.worker.folder)
 
     def unended(self) -> list[dict[str, Any]]:
         """The runs that the server takes for living."""

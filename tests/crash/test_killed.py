@@ -12,7 +12,7 @@ from tests.crash.evidence import (
     nothing_half_written,
 )
 from tests.crash.parts import alive, family, kill, until
-from tests.crash.plant import A_RUN_S, AT_ONCE_S, SLOT_S, Plant
+from tests.crash.plant import A_RUN_S, AT_ONCE_S, JOB, SLOT_S, Plant
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -84,6 +84,23 @@ def test_a_run_killed_with_its_worker_is_crashed_by_the_server(plant: Plant) -> 
 
 
 @pytest.mark.crash
+def test_a_run_of_the_command_line_on_a_lasting_server_is_crashed_by_it(plant: Plant) -> None:
+    plant.forget_from("export")
+    job = plant.service.jobs / f"{JOB}.yaml"
+    with plant.held_at("export") as held:
+        terminal = plant.background("run", str(job))
+        assert held.reached() == [terminal.pid]
+        (run,) = plant.unended()
+        before = plant.finished()
+        terminal.kill()
+        terminal.wait()
+    finished_stages_are_reused(plant, "export", before)
+    ended = plant.ends(run["id"], SILENCE_S)
+    assert ended.type.value == "CRASHED"
+    assert "silent" in str(ended.message)
+
+
+@pytest.mark.crash
 def test_a_run_whose_worker_is_told_to_end_is_crashed_by_the_server(plant: Plant) -> None:
     plant.forget_from("export")
     with plant.held_at("export") as held:
@@ -104,7 +121,8 @@ def test_a_run_whose_worker_is_told_to_end_is_crashed_by_the_server(plant: Plant
 def test_a_run_killed_with_its_worker_before_it_began_does_not_wait_for_ever(plant: Plant) -> None:
     """The automation is shortened to seconds: half an hour would be long to wait."""
     (deployed,) = plant.client.read_automations_by_name("crash-unbegun-runs")
-    shortened = deployed.model_dump(mode="json", exclude={"id"})
+    ours = {"name", "description", "enabled", "trigger", "actions", "tags"}
+    shortened = deployed.model_dump(mode="json", include=ours)
     assert shortened["trigger"]["within"] == 1800
     shortened["trigger"]["within"] = 10
     path = f"/automations/{deployed.id}"
