@@ -6,7 +6,7 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from sysconfig import get_paths
 
@@ -127,7 +127,12 @@ def _find(name: str) -> ModuleSpec | None:
 def _find_one(name: str, path: list[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = find_spec(name, path) if find_spec else None
+        try:
+            spec: ModuleSpec | None = find_spec(name, path) if find_spec else None
+        except KeyError:
+            # A package without an __init__ inside another: Python asks for the outer one, which is
+            # not imported. As if it were not inside anything, only its folders are asked for.
+            spec = PathFinder.find_spec(name.rpartition(".")[2], path)
         if spec is not None:
             return spec
     return None

@@ -17,10 +17,12 @@ def render_latency(report: RunReport) -> str:
             *(f"{ms:.3f}" for ms in (x.min_ms, x.median_ms, x.p90_ms, x.p99_ms)),
             f"{x.coefficient_of_variation:.1%}",
             f"{x.images_per_second:,.0f}",
+            "" if x.streamed_images_per_second is None else f"{x.streamed_images_per_second:,.0f}",
         )
         for x in latencies
     ]
-    header = ("engine", "threads", "min ms", "median ms", "p90 ms", "p99 ms", "CV", "images/s")
+    times = ("min ms", "median ms", "p90 ms", "p99 ms", "CV")
+    header = ("engine", "threads", *times, "images/s", "images/s, streams")
     lines = [line for part in report.latencies for line in _ratios(part)]
     parts = [
         f"## Latency, batch {latencies[0].batch_size}",

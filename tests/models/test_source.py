@@ -112,3 +112,17 @@ def test_a_file_that_is_not_python_is_named(package: Path) -> None:
     (package / "my_constants.py").write_text("def f(:\n")
     with pytest.raises(InputError, match=r"my_constants\.py is not Python"):
         source_digest("my_nets.small:build")
+
+
+def test_packages_without_an_init_are_found_at_any_depth(package: Path) -> None:
+    inner = package / "bare" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "nets.py").write_text("def build(): ...\n")
+    before = source_digest("bare.inner.nets:build")
+    (inner / "nets.py").write_text("def build(): return 1\n")
+    fresh = "import sys; sys.path.insert(0, sys.argv[1]); from tasks.models.source import "
+    fresh += "source_digest; print(source_digest('bare.inner.nets:build'))"
+    after = subprocess.run(
+        [sys.executable, "-c", fresh, str(package)], capture_output=True, text=True, check=True
+    )
+    assert after.stdout.strip() != before

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 
 from schemas.calibrate import CalibrationQuality, CalibrationTable
-from schemas.engine import LayerTable
+from schemas.engine import Layer, LayerTable
 from schemas.evaluate import Accuracy
 from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, frame, rows, whisker
 
-MOST_LAYERS = 25
+MOST_LAYERS = 15
+LONGEST_NAME = 26
 
 
 def accuracy_chart(accuracies: Sequence[Accuracy]) -> Chart:
@@ -61,7 +62,7 @@ def ranges_chart(table: CalibrationTable, saturated: Mapping[str, float]) -> Cha
     )
     plot = frame(
         "activation, in the order of the network",
-        "largest value seen / largest on the grid",
+        "largest seen / largest held",
         x_range=[*names],
     )
     plot.xaxis.major_label_text_alpha = 0
@@ -101,16 +102,31 @@ def layers_chart(target: str, table: LayerTable) -> Chart | None:
         return None
     slowest = sorted((x for x in table.layers if x.time_ms), key=lambda x: -(x.time_ms or 0.0))
     shown = slowest[:MOST_LAYERS]
-    names = [f"{i + 1}. {layer.type}" for i, layer in enumerate(shown)]
+    names = [f"{i + 1}. {_short(layer)}" for i, layer in enumerate(shown)]
     source = ColumnDataSource(
         {
             "name": names,
             "share": [100 * (layer.time_ms or 0.0) / whole for layer in shown],
             "nodes": [", ".join(layer.onnx_nodes) or layer.name for layer in shown],
-            "color": [INT8 if layer.is_integer else FLOAT for layer in shown],
+            "type": [layer.type for layer in shown],
+            "color": [_colour(layer) for layer in shown],
         }
     )
     plot = rows(names, "share of the time, %")
+    plot.x_range.start = 0
     plot.hbar(y="name", right="share", height=0.7, color="color", source=source)
-    plot.add_tools(HoverTool(tooltips=[("", "@name"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
+    plot.add_tools(HoverTool(tooltips=[("", "@type"), ("nodes", "@nodes"), ("%", "@share{0.0}")]))
     return chart_of(f"layers-{target}", f"The slowest layers of {target}", plot)
+
+
+def _short(layer: Layer) -> str:
+    """The first node that a layer computes, by the end of its name, else its type."""
+    name = layer.onnx_nodes[0].strip("/") if layer.onnx_nodes else layer.type
+    return name if len(name) <= LONGEST_NAME else f"...{name[3 - LONGEST_NAME :]}"
+
+
+def _colour(layer: Layer) -> str:
+    """Integers, a convolution or matrix product in float, or neither."""
+    if layer.is_integer:
+        return INT8
+    return FLOAT if layer.is_convolution or layer.is_matmul else OTHER

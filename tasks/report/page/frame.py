@@ -21,13 +21,18 @@ class Chart:
     id: str
     label: str
     item: dict[str, Any]
+    key: tuple[tuple[str, str, str], ...] = ()
+    """What each line is: its name, colour and dashes (as SVG has them). Text, so that it wraps."""
 
 
-def chart_of(name: str, label: str, plot: figure) -> Chart:
+def chart_of(
+    name: str, label: str, plot: figure, key: Sequence[tuple[str, str, str]] = ()
+) -> Chart:
     """A drawn figure as the page takes it; ``name`` is its own within the page."""
     plot.background_fill_alpha = plot.border_fill_alpha = 0
     plot.outline_line_alpha = 0
-    return Chart(id=f"chart-{name}", label=label, item=json_item(plot, f"chart-{name}"))
+    item = json_item(plot, f"chart-{name}")
+    return Chart(id=f"chart-{name}", label=label, item=item, key=tuple(dict.fromkeys(key)))
 
 
 def frame(x_axis: str, y_axis: str, **options: Any) -> figure:

@@ -1,5 +1,6 @@
 """How long calls take: distributions, their landmarks, and over batch and image size."""
 
+import itertools
 from collections.abc import Sequence
 
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d
@@ -13,11 +14,13 @@ from tasks.report.page.frame import (
     OTHER,
     Chart,
     chart_of,
-    clear_legend,
     frame,
     rows,
     whisker,
 )
+
+DASHES = ("", "8 4", "2 4", "10 4 2 4", "4 8")
+"""As SVG has them; none is a solid line."""
 
 MARKED = (50, 90, 98)
 """Percentages with a dot on a distribution's line."""
@@ -43,7 +46,9 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
     _round_ticks(plot)
     plot.add_layout(whisker("min", "p99", source))
     plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
-    plot.scatter("median", "name", source=source, size=9, color="color", marker="diamond")
+    plot.scatter(
+        "median", "name", source=source, size=9, color="color", marker="diamond", line_color="white"
+    )
     plot.add_tools(
         HoverTool(
             tooltips=[("", "@name")]
@@ -56,42 +61,32 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
 def distribution_chart(latencies: Sequence[Latency], threads: int) -> Chart | None:
     """The share of calls that took no longer than so many milliseconds, a line a contender.
 
-    None where a report of an earlier version kept no distribution.
+    The plans of the engine, which is the first contender, have solid lines. None where a report of
+    an earlier version kept no distribution.
     """
     shown = [x for x in latencies if x.threads == threads and x.quantiles_ms]
     if not shown:
         return None
-    # Names only where they are needed: a legend inside a chart hides what is behind it.
-    plot = frame(
-        f"milliseconds a call on {threads_of(threads)}, logarithmic",
-        "share of calls, %",
-        height=320,
-        x_axis_type="log",
-    )
+    axis = f"milliseconds a call on {threads_of(threads)}, logarithmic"
+    plot = frame(axis, "share of calls, %", x_axis_type="log")
     _round_ticks(plot)
+    # By what runs the network, the engine first.
+    runtimes = list(dict.fromkeys(x.name.split()[0] for x in shown))
+    marks = [QUANTILES.index(percent) for percent in MARKED]
+    key = []
     for latency in shown:
-        is_engine = latency.name.endswith(f" {latency.precision}")
-        source = ColumnDataSource(
-            {
-                "x": latency.quantiles_ms,
-                "y": QUANTILES,
-                "name": [latency.name] * len(QUANTILES),
-            }
-        )
-        style = {"color": _colour(latency), "legend_label": latency.name}
-        dash = "solid" if is_engine else _DASHES[sum(map(ord, latency.name)) % len(_DASHES)]
-        plot.line("x", "y", source=source, line_width=2.5, line_dash=dash, **style)
-        marks = [QUANTILES.index(percent) for percent in MARKED]
-        plot.scatter(
-            [latency.quantiles_ms[i] for i in marks],
-            [QUANTILES[i] for i in marks],
-            size=6,
-            color=_colour(latency),
-        )
+        colour = _colour(latency)
+        dashes = DASHES[runtimes.index(latency.name.split()[0]) % len(DASHES)]
+        key.append((latency.name, colour, dashes))
+        names = [latency.name] * len(QUANTILES)
+        source = ColumnDataSource({"x": latency.quantiles_ms, "y": QUANTILES, "name": names})
+        style = {"color": colour, "line_width": 2.5, "line_dash": _for_bokeh(dashes)}
+        plot.line("x", "y", source=source, **style)
+        marked = [latency.quantiles_ms[i] for i in marks], [QUANTILES[i] for i in marks]
+        plot.scatter(*marked, size=7, color=colour)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("calls", "@y %"), ("ms", "@x{0.000}")]))
-    _legend_below(plot)
     label = f"Distribution of latencies on {threads_of(threads)}"
-    return chart_of(f"distribution-{threads}", label, plot)
+    return chart_of(f"distribution-{threads}", label, plot, key)
 
 
 def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
@@ -105,30 +100,32 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
     plot.xaxis.ticker = sorted({x.batch_size for x in sweep})
     plot.yaxis.formatter = CustomJSTickFormatter(code="return tick.toLocaleString('en')")
     sizes = sorted({x.image_size_px[0] for x in sweep if x.image_size_px})
-    for name in dict.fromkeys(x.name for x in sweep):
-        for place, size in enumerate(sizes):
-            line = [x for x in sweep if x.name == name and x.image_size_px == (size, size)]
-            if not line:
-                continue
-            label = f"{name}, {size} px"
-            source = ColumnDataSource(
-                {
-                    "x": [x.batch_size for x in line],
-                    "y": [x.images_per_second for x in line],
-                    "ms": [x.median_ms for x in line],
-                    "name": [label] * len(line),
-                }
-            )
-            colour, dash = _colour(line[0]), _DASHES_OF_SIZES[place % len(_DASHES_OF_SIZES)]
-            plot.line("x", "y", source=source, color=colour, line_dash=dash, legend_label=label)
-            plot.scatter("x", "y", source=source, color=colour, size=7)
+    key = []
+    for name, (place, size) in itertools.product(
+        dict.fromkeys(x.name for x in sweep), enumerate(sizes)
+    ):
+        line = [x for x in sweep if x.name == name and x.image_size_px == (size, size)]
+        if not line:
+            continue
+        colour, dashes, label = _colour(line[0]), DASHES[place % len(DASHES)], f"{name}, {size} px"
+        key.append((label, colour, dashes))
+        source = ColumnDataSource(
+            {
+                "x": [x.batch_size for x in line],
+                "y": [x.images_per_second for x in line],
+                "ms": [x.median_ms for x in line],
+                "name": [label] * len(line),
+            }
+        )
+        style = {"color": colour, "line_width": 2.5, "line_dash": _for_bokeh(dashes)}
+        plot.line("x", "y", source=source, **style)
+        plot.scatter("x", "y", source=source, color=colour, size=7)
     plot.add_tools(
         HoverTool(
             tooltips=[("", "@name"), ("batch", "@x"), ("images/s", "@y{0,0}"), ("ms", "@ms{0.000}")]
         )
     )
-    _legend_below(plot)
-    return chart_of(f"sweep-{number}", "Images a second over the batch", plot)
+    return chart_of(f"sweep-{number}", "Images a second over the batch", plot, key)
 
 
 def threads_of(threads: int) -> str:
@@ -136,8 +133,8 @@ def threads_of(threads: int) -> str:
     return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
 
 
-_DASHES = ("dashed", "dotted", "dotdash", "dashdot")
-_DASHES_OF_SIZES = ("solid", *_DASHES)
+def _for_bokeh(dashes: str) -> str | list[int]:
+    return [int(part) for part in dashes.split()] or "solid"
 
 
 def _colour(latency: Latency) -> str:
@@ -151,11 +148,3 @@ def _round_ticks(plot: figure) -> None:
     """1, 2 and 5 of each decade, written out."""
     plot.xaxis.ticker = [m * 10.0**d for d in range(-4, 6) for m in (1, 2, 5)]
     plot.xaxis.formatter = CustomJSTickFormatter(code="return String(Number(tick.toPrecision(1)))")
-
-
-def _legend_below(plot: figure) -> None:
-    clear_legend(plot)
-    for legend in list(plot.legend):
-        legend.orientation = "horizontal"
-        legend.ncols = "auto"
-        plot.add_layout(legend, "below")

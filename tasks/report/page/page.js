@@ -5,6 +5,22 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+// On a phone names of rows take two lines, and a logarithmic axis has room for its decades only.
+function narrowCharts() {
+  if (window.innerWidth > 600) return;
+  for (const chart of Bokeh.documents) {
+    const models = [...chart.all_models];
+    for (const model of models) {
+      if (model.type === "CategoricalAxis") {
+        const names = models.filter((m) => m.type === "FactorRange").flatMap((m) => m.factors);
+        model.major_label_overrides = new Map(names.map((name) => [name, name.replace(", ", "\n")]));
+      } else if (model.type === "FixedTicker" && model.ticks.length > 12) {
+        model.ticks = model.ticks.filter((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
+      }
+    }
+  }
+}
+
 function paintCharts() {
   const ink = colour("--ink"), line = colour("--line");
   for (const chart of Bokeh.documents) {
@@ -24,6 +40,7 @@ function paintCharts() {
 async function drawCharts() {
   const items = JSON.parse(document.getElementById("charts").textContent);
   for (const item of items) await Bokeh.embed.embed_item(item);
+  narrowCharts();
   paintCharts();
   // Canvases have nothing to say to a screen reader: the figure around them has.
   for (const canvas of document.querySelectorAll(".chart canvas")) canvas.setAttribute("aria-hidden", "true");
