@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -68,13 +69,13 @@ class _Module:
 
     def __init__(self, tree: ast.Module) -> None:
         self.functions = {x.name: x for x in ast.walk(tree) if isinstance(x, ast.FunctionDef)}
-        self.constants = {
-            target.id: node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-            for target in node.targets
-            if isinstance(target, ast.Name) and isinstance(node.value.value, str)
-        }
+        self.constants: dict[str, list[str]] = {}
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                table = node.value.values if isinstance(node.value, ast.Dict) else [node.value]
+                texts = [x.value for x in table if isinstance(x, ast.Constant)]
+                if texts and all(isinstance(text, str) for text in texts):
+                    self.constants[node.targets[0].id] = [str(text) for text in texts]
 
     def texts(self, value: ast.expr | None, line: int) -> Iterator[tuple[int, str]]:
         """The templates that an expression can give: of a function call, what it returns."""
@@ -89,23 +90,27 @@ class _Module:
             yield from self.texts(value.body, line)
             yield from self.texts(value.orelse, line)
         elif value is not None:
-            yield line, self._text(value)
+            yield from ((line, text) for text in self._texts(value))
 
-    def _text(self, value: ast.expr) -> str:
+    def _texts(self, value: ast.expr) -> list[str]:
+        """The templates of one expression: several where it looks a part up in a table."""
         if isinstance(value, ast.Constant):
-            return str(value.value)
+            return [str(value.value)]
         if isinstance(value, ast.JoinedStr):
-            return "".join(map(self._text, value.values))
-        if isinstance(value, ast.FormattedValue):
-            inner = value.value
-            if isinstance(inner, ast.Name) and inner.id in self.constants:
-                return self.constants[inner.id]
-            if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "nearest":
-                return HINT
-            return "{" + ast.unparse(inner) + "}"
+            return self._joined(value.values)
         if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
-            return self._text(value.left) + self._text(value.right)
-        return "{" + ast.unparse(value) + "}"
+            return self._joined([value.left, value.right])
+        inner = value.value if isinstance(value, ast.FormattedValue) else value
+        if isinstance(inner, ast.Name) and inner.id in self.constants:
+            return self.constants[inner.id]
+        if isinstance(inner, ast.Subscript) and ast.unparse(inner.value) in self.constants:
+            return self.constants[ast.unparse(inner.value)]
+        if isinstance(inner, ast.Call) and ast.unparse(inner.func) == "nearest":
+            return [HINT]
+        return ["{" + ast.unparse(inner) + "}"]
+
+    def _joined(self, parts: list[ast.expr]) -> list[str]:
+        return ["".join(each) for each in product(*map(self._texts, parts))]
 
 
 _ASIDE = re.compile(r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|`[^`]*`|'[^']*'|\([^()]*\)")

@@ -11,9 +11,9 @@ from tests.corpus.messages import HINT, Message, fix_of, messages
 ALL = list(messages())
 VERBS = """
 add ask build calibrate change check choose compare convert copy correct did drop empty export
-free give go install keep leave let lower make mend name normalise number pack profile publish
+free give go install keep leave let lower make mend mount name normalise number pack profile publish
 put quantize raise remove rename replace report resize resume return run save say set split
-start store take train unpack use widen wrap write
+start store take train unpack update use widen wrap write
 """
 """What a fix may open with; add to it what is missing, in the imperative."""
 
@@ -25,7 +25,6 @@ CARRIED = {
     "{describe(error)}": "each wrong field with its fix",
     "{error}; or leave it out of the job": "the message of another InputError, and a second way",
     "{moved_note(clocks)}": "a sentence of tasks/profiling/clocks.py, with its fix",
-    "{_REASONS[reason]}": "a reason with its fix, in tasks/runtimes/trt/engine.py",
     "{fix}": "one of three fixes, in the lines above it",
     "{how}": "how the package is installed",
 }
