@@ -104,7 +104,11 @@ class Latency(Strict):
     coefficient_of_variation: NonNegativeFloat = Field(
         default=0.0, description="standard deviation over the mean"
     )
-    images_per_second: float = Field(description="batch over the median")
+    images_per_second: float = Field(description="batch over the median: one call at a time")
+    streamed_images_per_second: float | None = Field(
+        default=None,
+        description="with several calls under way, measured once; None: the runtime has no such way",
+    )
     quantiles_ms: tuple[float, ...] = Field(
         default=(), description="of all measured calls, at 0, 2, 4 ... 98 and 99 per cent"
     )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 # Spelled out, as schemas.base would import pydantic for every --help.
 Engine = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
 
-_COLUMNS = ("contender", "threads", "batch", "size", "median ms", "p90", "p99", "CV", "images/s")
+_TIMES = ("median ms", "p90", "p99", "CV", "images/s", "streams")
+_COLUMNS = ("contender", "threads", "batch", "size", *_TIMES)
 
 
 def profile(
@@ -154,6 +155,7 @@ def _row(row: "Latency") -> list[str]:
         *(f"{value:.3f}" for value in (row.median_ms, row.p90_ms, row.p99_ms)),
         f"{row.coefficient_of_variation:.1%}",
         f"{row.images_per_second:,.0f}",
+        "" if row.streamed_images_per_second is None else f"{row.streamed_images_per_second:,.0f}",
     ]
 
 

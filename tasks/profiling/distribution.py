@@ -19,6 +19,7 @@ def latency_of(
     *,
     image_size_px: tuple[int, int] | None = None,
     phases: Phases | None = None,
+    streamed_images_per_second: float | None = None,
 ) -> Latency:
     """The distribution of float64[rounds, calls] milliseconds."""
     figures = _spread(times_ms)
@@ -32,6 +33,7 @@ def latency_of(
         calls=times_ms.size,
         coefficient_of_variation=float(times_ms.std() / times_ms.mean()),
         images_per_second=batch_size * 1000 / figures["median_ms"],
+        streamed_images_per_second=streamed_images_per_second,
         quantiles_ms=tuple(np.percentile(times_ms, QUANTILES).round(6).tolist()),
         phases=tuple(
             PhaseLatency.model_validate({"phase": part, **_spread(getattr(phases, part))})

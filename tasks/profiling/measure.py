@@ -12,7 +12,7 @@ from tasks.profiling.alternate import alternate
 from tasks.profiling.clocks import ClockWatch
 from tasks.profiling.contenders import Contender
 from tasks.profiling.distribution import Times, latency_of, ratio_of
-from tasks.runtimes.protocol import PhasedSession, Phases, Session
+from tasks.runtimes.protocol import PhasedSession, Phases, Session, StreamedSession
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def measure(
                 times[x.name],
                 image_size_px=size,
                 phases=_phases(sessions[x.name], batch, config.calls),
+                streamed_images_per_second=_streamed(sessions[x.name], batch, config.calls),
             )
             for x in contenders
         )
@@ -81,6 +82,10 @@ def _close(session: Session | None) -> None:
     close = getattr(session, "close", None)
     if close is not None:
         close()
+
+
+def _streamed(session: Session, batch: NDArray[np.float32], calls: int) -> float | None:
+    return session.throughput(batch, calls) if isinstance(session, StreamedSession) else None
 
 
 def _phases(session: Session, batch: NDArray[np.float32], calls: int) -> Phases | None:

@@ -58,6 +58,15 @@ class PhasedSession(Session, Protocol):
         ...
 
 
+@runtime_checkable
+class StreamedSession(Session, Protocol):
+    """A session that can have several inferences under way."""
+
+    def throughput(self, batch: NDArray[np.float32], calls: int) -> float:
+        """Images a second over ``calls`` calls that do not wait for each other's answers."""
+        ...
+
+
 class Runtime(Protocol):
     """An engine: compiles ONNX graphs into plans, and loads plans."""
 

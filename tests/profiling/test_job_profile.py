@@ -1,6 +1,8 @@
 """A job's profile: engines, baselines and sweep on the job's own network and images."""
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +78,11 @@ def test_the_engine_is_held_against_what_the_user_would_run(profiled: Profiled) 
     assert names == ["openvino int8", "openvino float32", "torch float32", "onnxruntime float32"]
     assert [(x.of, x.over) for x in report.ratios] == [(names[0], other) for other in names[1:]]
     assert report.speedups[0].ratio == report.ratios[0].ratio
+    # Only OpenVINO's sessions take several calls at a time.
+    assert [x.streamed_images_per_second is not None for x in report.latencies] == [
+        *(True, True),
+        *(False, False),
+    ]
     assert any("torch_float16 is left out: it is for a GPU" in note for note in report.notes)
     assert report.clocks is not None
 
@@ -154,6 +161,10 @@ def test_a_run_can_demand_steady_clocks(
         profiled.profile(baselines=(), steady_clocks="require")
 
 
-def test_a_duration_adds_rounds(profiled: Profiled) -> None:
-    short = profiled.profile(baselines=()).latencies[0].calls
-    assert profiled.profile(baselines=(), duration_s=1.0).latencies[0].calls > short
+def test_a_duration_adds_rounds(profiled: Profiled, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert profiled.profile(baselines=()).latencies[0].calls == 2 * 3
+    # A look at this clock takes 0.3 s: two rounds, and three more until a second is over.
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 0.3 * next(ticks))
+    monkeypatch.setattr("tasks.profiling.alternate.time", clock)
+    assert profiled.profile(baselines=(), duration_s=1.0).latencies[0].calls == 5 * 3

@@ -53,7 +53,9 @@ def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
 def test_a_plan_in_another_precision_and_the_parts_of_a_call_are_there() -> None:
     names = ("min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms")
     part = PhaseLatency(phase="h2d", **dict.fromkeys(names, 0.0271))
-    timed = latency("tensorrt int8", 1.0).model_copy(update={"phases": (part,)})
+    timed = latency("tensorrt int8", 1.0).model_copy(
+        update={"phases": (part,), "streamed_images_per_second": 1234.4}
+    )
     over = ratio("tensorrt float16", 1.5).model_copy(update={"of": "tensorrt int8"})
     measured = LatencyReport(
         machine="a machine",
@@ -64,3 +66,4 @@ def test_a_plan_in_another_precision_and_the_parts_of_a_call_are_there() -> None
     page = render_latency(cast(RunReport, SimpleNamespace(latencies=(measured,))))
     assert "1.50 times as fast as tensorrt float16" in page
     assert "| tensorrt int8 | h2d | 0.0271 |" in page
+    assert "| 1,000 | 1,234 |" in page

@@ -1,5 +1,6 @@
 """OpenVINO plans compute what the graph says, at any batch, with the threads asked for."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
 from tasks.engine.half import to_half
 from tasks.runtimes import openvino
+from tasks.runtimes.clock import time_calls
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoRuntime
 from tests.runtimes.qdq_graphs import export, quantize
@@ -62,6 +64,25 @@ def test_a_float16_plan_is_half_as_large_and_runs_in_float16_where_the_processor
         monkeypatch.setattr(openvino, "computes_float16", lambda can=can: can)
         assert hint("half.plan") == wanted
         assert hint("float.plan") == "f32"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_throughput_is_of_all_images_with_several_requests_under_way(
+    plan: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = RUNTIME.open(plan, threads=threads)
+    timed: list[float] = []
+
+    def clock(call: Callable[[], object], calls: int) -> np.ndarray:  # type: ignore[type-arg]
+        timed.extend(times := time_calls(call, calls))
+        return np.array(times)
+
+    monkeypatch.setattr(openvino, "time_calls", clock)
+    found = session.throughput(images(3), 7)
+    # 7 calls of 3 images, timed as one.
+    assert found == pytest.approx(7 * 3 * 1000 / timed[0])
+    with pytest.raises(InputError, match="do not fit the plan"):
+        session.throughput(images(1, size=16), 7)
 
 
 def test_each_layer_tells_the_formats_that_it_reads_and_writes(
