@@ -79,7 +79,7 @@ def test_a_broken_contract_is_exit_status_1(cut_graph: Path, tmp_path: Path) -> 
         ("compute_capabilty=8.9", "did you mean compute_capability?"),
         ("compute_capability=ampere", "compute_capability=ampere: String should match"),
         ("batch_sizes=[8,1,2]", "give the smallest, usual and largest"),
-        ("pin_timings=true", "pin_timings needs a timing_cache"),
+        ("pin_timings=true", "name a folder with timing_cache"),
         ("optimization_level=9", "less than or equal to 5"),
         ("contract", "write it as field=value"),
     ],

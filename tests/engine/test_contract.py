@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from schemas.base import Gate
 from schemas.engine import FusionContract, OpenVinoConfig, TensorRtRtxConfig
@@ -95,6 +96,7 @@ def fixture_graph(tmp_path: Path) -> OnnxNames:
         "fixture",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 32, 32])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 10])],
+        [numpy_helper.from_array(np.zeros(1, np.float32), "w")],
     )
     onnx.save(helper.make_model(graph), tmp_path / "fixture.onnx")
     return OnnxNames.of(tmp_path / "fixture.onnx")

@@ -91,7 +91,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_answered(
     done = infer(elsewhere, good, broken, good)
     assert done.returncode == 2
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr.startswith(f"{broken}: cannot be decoded")
+    assert done.stderr.startswith(f"infer.py: {broken}: cannot be decoded")
     assert len(done.stderr.splitlines()) == 1
 
 

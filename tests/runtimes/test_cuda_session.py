@@ -190,5 +190,5 @@ def test_a_full_gpu_is_one_line(opened: Open, driver: FakeDriver) -> None:
 def test_no_pycuda_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(InputError, match=r"pycuda does not load .* pip install pycuda"):
+    with pytest.raises(InputError, match=r"pycuda does not load .*pip install pycuda"):
         CudaSession(lambda: None, IMAGES, LOGITS)  # type: ignore[arg-type, return-value]

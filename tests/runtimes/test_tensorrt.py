@@ -72,7 +72,7 @@ def test_progress_comes_from_the_builder_step_by_step(
     [
         ("out_of_memory", "ran out of GPU memory building .*: lower workspace_bytes"),
         ("killed", "the builder was killed, most often because memory ran out"),
-        ("crash", "ended with status 1: RuntimeError: CUDA initialization failure"),
+        ("crash", r"ended with status 1 \(RuntimeError: CUDA initialization failure"),
         ("hang", "took longer than 3 s and was ended"),
     ],
 )

@@ -102,7 +102,7 @@ def test_timings_are_kept_and_taken_up_again(resnet18_int8: Path, tmp_path: Path
             },
             "1x3x64x64 does not fit input images of shape anyx3x32x32",
         ),
-        ({"refit": True}, "leave it out"),
+        ({"refit": True}, "leave refit out"),
     ],
 )
 def test_what_cannot_be_built_is_one_line_and_leaves_nothing(
