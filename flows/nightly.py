@@ -1,34 +1,26 @@
 """Many jobs in one go: each is built whatever becomes of the others."""
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any, Literal
-from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.deployments import run_deployment
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment
 from prefect.states import Completed, Failed
+from pydantic import PositiveInt
 
 from flows.deployed import BAD_INPUT, GATES_FAILED
-from flows.deployed import build as build_job
 from flows.jobs_folder import job_names, jobs_folder
+from flows.pool import BUILD, Ended, on_the_pool, one_after_another
 from flows.store_upkeep import collect_garbage
 from schemas.errors import InputError
 from schemas.history import BuildRecord, JobOutcome, NightlySummary, RetentionPolicy
 from tasks.artifacts.store import current_store
-from tasks.history.records import histories
-from tasks.progress import track
-
-BUILD_DEPLOYMENT = "build/build"
-POLL_S = 2.0
-NOTHING_HAPPENS_S = 60.0
-"""After so long without any build at work, say what they wait for."""
+from tasks.history.records import records_of
 
 log = logging.getLogger("enginesmith")
 
@@ -38,19 +30,23 @@ def nightly(
     jobs: list[str] = [],  # noqa: B006
     on: Literal["auto", "here", "pool"] = "auto",
     retention: RetentionPolicy | None = None,
+    at_a_time: PositiveInt | None = None,
 ) -> State[Any]:
-    """Build jobs one after another here, or all at once on the pool; none stops the others.
+    """Build jobs one after another here, or spread over the pool; none stops the others.
 
     Args:
         jobs: Names of files in the jobs folder; left out, all of them.
-        on: pool: as runs of the deployment build/build. auto: so where this run came from a
-            deployment itself, else here.
+        on: pool: as runs of the deployments build/build and several/several. auto: so where this
+            run came from a deployment itself, else here.
         retention: What the store keeps afterwards; left out, everything.
+        at_a_time: On the pool, how many jobs share a process; left out, one each for up to 32
+            jobs, and as many more as there are more jobs, at most 50.
     """
     logging.getLogger("enginesmith").setLevel(logging.INFO)
     try:
         names = _names(jobs)
-        states = _on_the_pool(names) if _wants_pool(on) else _here(names)
+        pool = _wants_pool(on)
+        states = on_the_pool(names, at_a_time) if pool else one_after_another(names)
     except InputError as error:
         return Failed(name=BAD_INPUT, message=str(error), data=error)
     summary = NightlySummary(outcomes=tuple(_outcomes(states)))
@@ -91,63 +87,13 @@ def _wants_pool(on: str) -> bool:
         return False
     with get_client(sync_client=True) as client:
         try:
-            return client.read_deployment_by_name(BUILD_DEPLOYMENT).work_pool_name is not None
+            return client.read_deployment_by_name(BUILD).work_pool_name is not None
         except ObjectNotFound:
             return False
 
 
-def _here(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any]]]:
-    """Run jobs one after another in this process: they would share its processor or GPU anyway."""
-    states: dict[str, tuple[UUID | None, State[Any]]] = {}
-    for name in track(names, "nightly", len(names)):
-        log.info("nightly: %s", name)
-        state: State[Any] = build_job(name=name, return_state=True)
-        states[name] = (state.state_details.flow_run_id, state)
-        log.info("nightly: %s: %s", name, state.message)
-    return states
-
-
-def _on_the_pool(names: Sequence[str]) -> dict[str, tuple[UUID | None, State[Any]]]:
-    """Start a run of the build deployment for each job, and wait for all of them."""
-    waiting: dict[str, FlowRun] = {}
-    states: dict[str, tuple[UUID | None, State[Any]]] = {}
-    for name in names:
-        try:
-            started = run_deployment(BUILD_DEPLOYMENT, parameters={"name": name}, timeout=0)
-        except ObjectNotFound as error:
-            raise InputError(
-                f"the server has no deployment {BUILD_DEPLOYMENT}: run `enginesmith deploy`"
-            ) from error
-        assert isinstance(started, FlowRun)
-        waiting[name] = started
-    patient_until = time.monotonic() + NOTHING_HAPPENS_S
-    with get_client(sync_client=True) as client:
-        while waiting:
-            at_work = False
-            for name, run in list(waiting.items()):
-                state = client.read_flow_run(run.id).state
-                at_work = at_work or (state is not None and not state.is_scheduled())
-                if state is not None and state.is_final():
-                    states[name] = (run.id, state)
-                    del waiting[name]
-                    log.info("nightly: %s: %s", name, state.message)
-            if at_work:
-                patient_until = time.monotonic() + NOTHING_HAPPENS_S
-            elif time.monotonic() > patient_until:
-                log.warning(
-                    "nightly: no worker takes %s: this run has one of its worker's places: start "
-                    "another worker, or raise its --at-once",
-                    ", ".join(waiting),
-                )
-                patient_until = time.monotonic() + NOTHING_HAPPENS_S
-            time.sleep(POLL_S if waiting else 0)
-    return {name: states[name] for name in names}
-
-
-def _outcomes(states: dict[str, tuple[UUID | None, State[Any]]]) -> list[JobOutcome]:
-    records = {
-        build.run: build for _, history in histories(current_store()) for build in history.builds
-    }
+def _outcomes(states: Ended) -> list[JobOutcome]:
+    records = records_of(current_store(), {str(run) for run, _ in states.values()})
     return [_outcome(name, state, records.get(str(run))) for name, (run, state) in states.items()]
 
 

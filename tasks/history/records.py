@@ -8,7 +8,7 @@ content is damaged: it is named and passed over.
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -54,10 +54,22 @@ def seal_of(record: BuildRecord) -> str:
 def append(store: Store, record: BuildRecord) -> BuildRecord:
     """Write a record, sealed."""
     sealed = record.model_copy(update={"seal": seal_of(record)})
-    run = hashlib.sha256(record.run.encode()).hexdigest()[:12]
-    key = f"{HISTORY}/{record.job}/{record.sequence:08d}-{run}.json"
+    key = f"{HISTORY}/{record.job}/{record.sequence:08d}-{_mark(record.run)}.json"
     store.backend.write(key, sealed.model_dump_json(indent=2).encode() + b"\n")
     return sealed
+
+
+def _mark(run: str) -> str:
+    """What of a run's id is in the name of its record."""
+    return hashlib.sha256(run.encode()).hexdigest()[:12]
+
+
+def records_of(store: Store, runs: Collection[str]) -> dict[str, BuildRecord]:
+    """The records of runs, by run; no other record is read, however many there are."""
+    marks = {_mark(run) for run in runs}
+    keys = (entry.key for entry in store.backend.entries(HISTORY))
+    found = (read_record(store, key) for key in keys if key[-17:-5] in marks)
+    return {x.run: x for x in found if isinstance(x, BuildRecord) and x.run in runs}
 
 
 def read_history(store: Store, job: str) -> History:

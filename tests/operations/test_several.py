@@ -1,0 +1,61 @@
+"""Jobs that share a process of the pool: each has a run of its own, and none takes another down."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.pool import MOST_PER_RUN, RUNS_OF_A_NIGHT, on_the_pool, per_run
+from tests.operations.conftest import Service, job_document
+
+# Killed the way the kernel kills what takes too much memory: nothing is said, nothing cleaned up.
+DIES = "import os, signal\ndef net():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "at_a_time"), [(1, 1), (32, 1), (33, 2), (500, 16), (1000, 32), (100_000, 50)]
+)
+def test_few_jobs_have_a_process_each_and_many_share(jobs: int, at_a_time: int) -> None:
+    assert per_run(jobs) == at_a_time
+    assert jobs / at_a_time <= RUNS_OF_A_NIGHT or at_a_time == MOST_PER_RUN
+
+
+@pytest.fixture
+def three_jobs(service: Service) -> Iterator[list[str]]:
+    """A good job, one whose process dies in the middle of it, and another good one."""
+    documents = {
+        "before": job_document(name="before"),
+        "dies": job_document(name="dies", model={"factory": "dies_at_once:net", "kwargs": {}}),
+        "after": job_document(name="after"),
+    }
+    files = [service.jobs / "dies_at_once.py"]
+    files[0].write_text(DIES)
+    for name, document in documents.items():
+        files.append(service.jobs / f"{name}.yaml")
+        files[-1].write_text(yaml.safe_dump(document))
+    yield list(documents)
+    for file in files:
+        file.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_where_the_process_dies_each_unfinished_job_is_built_by_itself(
+    service: Service,
+    first_submit: object,  # noqa: ARG001
+    three_jobs: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ENGINESMITH_ARTIFACTS", str(Path(service.state) / "artifacts"))
+    with service.client() as client:
+        ended = on_the_pool(three_jobs, at_a_time=3)
+        runs = {name: client.read_flow_run(run) for name, (run, _) in ended.items() if run}
+    assert list(ended) == three_jobs
+    assert ended["before"][1].is_completed()
+    assert ended["after"][1].is_completed()
+    assert ended["dies"][1].is_crashed()
+    # The first ended in the shared process, and was not built again.
+    assert runs["before"].parent_task_run_id is not None
+    assert runs["before"].deployment_id is None
+    assert runs["after"].deployment_id is not None
