@@ -28,7 +28,9 @@ MARKED = (50, 90, 98)
 
 def latency_chart(latencies: Sequence[Latency]) -> Chart:
     """Milliseconds of a call: a bar from the median to p90, a line from the least to p99."""
-    names = [f"{x.name}, {threads_of(x.threads)}, batch {x.batch_size}" for x in latencies]
+    names = [f"{x.name}, {threads_of(x.threads)}" for x in latencies]
+    if len(set(names)) < len(names):
+        names = [f"{name}, batch {x.batch_size}" for name, x in zip(names, latencies, strict=True)]
     source = ColumnDataSource(
         {
             "name": names,
@@ -40,9 +42,7 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
         }
     )
     ends = min(x.min_ms for x in latencies) / 1.2, max(x.p99_ms for x in latencies) * 1.2
-    plot = rows(
-        names, "milliseconds a call, logarithmic", x_axis_type="log", x_range=Range1d(*ends)
-    )
+    plot = rows(names, "ms a call, logarithmic", x_axis_type="log", x_range=Range1d(*ends))
     _round_ticks(plot)
     plot.add_layout(whisker("min", "p99", source))
     plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
@@ -98,7 +98,8 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
         return None
     plot = frame("images a call", "images a second", x_axis_type="log", y_axis_type="log")
     plot.xaxis.ticker = sorted({x.batch_size for x in sweep})
-    plot.yaxis.formatter = CustomJSTickFormatter(code="return tick.toLocaleString('en')")
+    for axis in (plot.xaxis, plot.yaxis):
+        axis.formatter = CustomJSTickFormatter(code="return tick.toLocaleString('en')")
     sizes = sorted({x.image_size_px[0] for x in sweep if x.image_size_px})
     key = []
     for name, (place, size) in itertools.product(

@@ -5,16 +5,12 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// On a phone names of rows take two lines, and a logarithmic axis has room for its decades only.
+// On a phone a logarithmic axis has room for its decades only.
 function narrowCharts() {
   if (window.innerWidth > 600) return;
   for (const chart of Bokeh.documents) {
-    const models = [...chart.all_models];
-    for (const model of models) {
-      if (model.type === "CategoricalAxis") {
-        const names = models.filter((m) => m.type === "FactorRange").flatMap((m) => m.factors);
-        model.major_label_overrides = new Map(names.map((name) => [name, name.replace(", ", "\n")]));
-      } else if (model.type === "FixedTicker" && model.ticks.length > 12) {
+    for (const model of chart.all_models) {
+      if (model.type === "FixedTicker" && model.ticks.length > 12) {
         model.ticks = model.ticks.filter((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6));
       }
     }
