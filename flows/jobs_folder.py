@@ -59,7 +59,8 @@ def check_name(name: str) -> None:
     """Raises InputError, with the nearest name, where there is no job of that name."""
     folder = jobs_folder()
     # Listing the folder for each of its jobs would take a large night a while.
-    if name and Path(name).name == name and (folder / f"{name}.yaml").exists():
+    file_name = f"{name}.yaml"
+    if len(file_name) < 256 and Path(file_name).name == file_name and (folder / file_name).exists():
         return
     raise InputError(
         f"there is no job {name!r} in the worker's folder {folder}: "
