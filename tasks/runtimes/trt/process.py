@@ -33,6 +33,7 @@ def compile_in_process(module: str, graph: Path, plan: Path, options: TensorRtOp
             graph=graph.absolute(),
             plan=folder / "plan",
             answer=folder / "answer.json",
+            parent=os.getpid(),
             tensorrt=options if isinstance(options, TensorRtConfig) else None,
             tensorrt_rtx=options if isinstance(options, TensorRtRtxConfig) else None,
         )

@@ -6,6 +6,7 @@ ended. The answer goes to a file; standard output carries the fraction done, a n
 
 import ctypes
 import importlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ class Request(Strict):
     graph: Path
     plan: Path
     answer: Path
+    parent: int = Field(description="process that waits for the answer")
     tensorrt: TensorRtConfig | None = None
     tensorrt_rtx: TensorRtRtxConfig | None = None
 
@@ -40,6 +42,8 @@ class Answer(Strict):
 def main(request_file: Path) -> None:
     _die_with_parent()
     request = Request.model_validate_json(request_file.read_bytes())
+    if os.getppid() != request.parent:
+        return  # It was gone before it could be asked for: nobody waits.
     options = request.tensorrt or request.tensorrt_rtx
     assert options is not None
     try:

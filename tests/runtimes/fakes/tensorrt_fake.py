@@ -33,7 +33,7 @@ class Builder(rtx.Builder):
         if fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
         if fault == "hang":
-            time.sleep(60)
+            time.sleep(180)
         if fault == "crash":
             raise RuntimeError("CUDA initialization failure with error: 35")
         config.num_compute_capabilities = 1
