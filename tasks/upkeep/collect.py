@@ -10,7 +10,7 @@ from tasks.artifacts.backend import Entry
 from tasks.artifacts.folder import Folder
 from tasks.artifacts.store import Store
 from tasks.upkeep.inventory import OBJECTS, CachedResult, cached_results, digest_in
-from tasks.upkeep.leases import held, living
+from tasks.upkeep.leases import held, living, void
 from tasks.upkeep.verify import LEFT_OVER_S, left_overs
 
 SECONDS_AN_HOUR, SECONDS_A_DAY = 3600.0, 86400.0
@@ -37,6 +37,7 @@ def collect(
         doomed, objects = _doomed(store, policy, needs)
         # Whoever writes a lease writes it under a temporary name first.
         stale = left_overs(store, max(LEFT_OVER_S, policy.grace_hours * SECONDS_AN_HOUR))
+        stale += void(store)
         copies = _old_copies(store, policy)
         kept = sum(1 for _ in store.backend.entries(OBJECTS)) - len(objects)
         if running:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Literal, ParamSpec, TypeVar
 
 from schemas.errors import InputError
+from tasks.artifacts.backend import Entry
 from tasks.artifacts.store import Store, current_store
 
 P = ParamSpec("P")
@@ -64,6 +65,15 @@ def living(store: Store, kind: Kind, now: float | None = None) -> list[Lease]:
             holder = "somebody"
         leases.append(Lease(entry.key, kind, holder))
     return leases
+
+
+def void(store: Store) -> list[Entry]:
+    """Leases of builds that were killed."""
+    found = list(store.backend.entries(LEASES))
+    if not found:
+        return []
+    now = store.backend.now()
+    return [entry for entry in found if now - entry.modified >= VOID_S]
 
 
 @contextmanager
