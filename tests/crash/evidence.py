@@ -11,7 +11,7 @@ from tests.crash.plant import JOB, Plant
 
 def nothing_half_written(plant: Plant) -> None:
     """No object of an unfinished stage, no part of a run folder, nothing that is not right."""
-    assert plant.findings() == ()
+    assert plant.findings() == (), plant.findings()
     assert not (plant.volume.folder / "runs").exists() or not list(
         (plant.volume.folder / "runs").rglob("*.plan")
     )
@@ -23,10 +23,10 @@ def finished_stages_are_reused(plant: Plant, stage: str, finished: Counter[str])
     """Run again: exactly what was finished is found in the cache."""
     run = plant.run()
     tasks = plant.tasks(run)
-    assert tasks.get("Cached", Counter()) == finished
-    assert stage in tasks["Completed"]
-    assert set(tasks) <= {"Cached", "Completed"}
-    assert plant.findings() == ()
+    assert tasks.get("Cached", Counter()) == finished, f"{tasks}; in the store: {finished}"
+    assert stage in tasks["Completed"], tasks
+    assert set(tasks) <= {"Cached", "Completed"}, tasks
+    assert plant.findings() == (), plant.findings()
     assert (plant.volume.folder / f"runs/{JOB}/openvino.plan").is_file()
     return run
 
