@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from bokeh.models import ColumnDataSource, HoverTool, Span
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, Span
 
 from schemas.base import Target
-from schemas.compare import Comparison, Figure
+from schemas.compare import Comparison, Figure, Interval
 from tasks.compare.words import (
     difference_of,
     graph_lines,
@@ -66,19 +66,23 @@ def _intervals(
     shown = [x for x in figures if x.unit == unit]
     if not shown:
         return None
-    plot = rows([x.name for x in shown], axis)
+    ends = [even, *(end for x in shown for side in (x.left, x.right) for end in _ends(side))]
+    margin = 0.05 * (max(ends) - min(ends)) or 0.1
+    plot = rows(
+        [_row(x) for x in shown], axis, x_range=Range1d(min(ends) - margin, max(ends) + margin)
+    )
     # Twice the room of a chart with one point a row.
     plot.height = 70 + 44 * len(shown)
     plot.add_layout(Span(location=even, dimension="height", line_dash="dashed", line_color=OTHER))
     for offset, colour, side in ((0.17, INT8, 0), (-0.17, FLOAT, 1)):
-        points = [(x.name, found) for x in shown if (found := (x.left, x.right)[side])]
+        points = [(_row(x), found) for x in shown if (found := (x.left, x.right)[side])]
         source = ColumnDataSource(
             {
                 "name": [(label, offset) for label, _ in points],
                 "figure": [label for label, _ in points],
                 "value": [x.value for _, x in points],
-                "low": [x.value if x.low is None else x.low for _, x in points],
-                "high": [x.value if x.high is None else x.high for _, x in points],
+                "low": [min(_ends(x)) for _, x in points],
+                "high": [max(_ends(x)) for _, x in points],
                 "run": [names[side]] * len(points),
             }
         )
@@ -93,4 +97,17 @@ def _intervals(
             ]
         )
     )
-    return chart_of(name, f"{axis}, both runs", plot)
+    key = [(names[0], INT8, ""), (names[1], FLOAT, "")]
+    return chart_of(name, f"{axis}, both runs", plot, key)
+
+
+def _row(figure: Figure) -> str:
+    """What a row is of; the axis says the rest."""
+    return figure.name.removesuffix(": lost against FP32").removeprefix("INT8 over FP32, ")
+
+
+def _ends(side: Interval | None) -> tuple[float, ...]:
+    """A figure and the ends of its interval, as far as there are any."""
+    if side is None:
+        return ()
+    return tuple(x for x in (side.value, side.low, side.high) if x is not None)
