@@ -1,6 +1,8 @@
 """``enginesmith worker``: runs what the server hands out."""
 
 import os
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,4 +46,5 @@ def worker(
             ) from error
     limit = [] if at_once is None else ["--limit", str(at_once)]
     command = ["prefect", "worker", "start", "--pool", pool, "--type", kind, "--with-healthcheck"]
-    os.execvp("prefect", [*command, *limit])
+    # The one beside this Python: it need not be on PATH.
+    os.execv(Path(sys.executable).with_name("prefect"), [*command, *limit])
