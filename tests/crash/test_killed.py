@@ -118,6 +118,7 @@ def test_a_run_whose_worker_is_told_to_end_is_crashed_by_the_server(plant: Plant
     no_slot_is_held(plant, SLOT_S)
 
 
+@pytest.mark.crash
 def test_a_run_killed_with_its_worker_before_it_began_does_not_wait_for_ever(plant: Plant) -> None:
     """The automation is shortened to seconds: half an hour would be long to wait."""
     (deployed,) = plant.client.read_automations_by_name("crash-unbegun-runs")
@@ -142,6 +143,7 @@ def test_a_run_killed_with_its_worker_before_it_began_does_not_wait_for_ever(pla
         plant.client.request("PUT", path, json=shortened)
 
 
+@pytest.mark.crash
 def test_garbage_collection_waits_a_quarter_of_an_hour_for_a_killed_build(plant: Plant) -> None:
     plant.forget_from("export")
     with plant.held_at("export") as held:
