@@ -25,6 +25,14 @@ from tasks.history.records import records_of
 log = logging.getLogger("enginesmith")
 
 
+class JobsFailedError(Exception):
+    """Not every job of a night passed. Prefect wants an exception where a run failed."""
+
+    def __init__(self, message: str, summary: NightlySummary) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
 @flow(name="nightly", flow_run_name="nightly", persist_result=False)
 def nightly(
     jobs: list[str] = [],  # noqa: B006
@@ -57,7 +65,8 @@ def nightly(
     if not failed:
         return Completed(message=f"{len(names)} jobs passed", data=summary)
     said = "; ".join(f"{outcome.job}: {outcome.detail}" for outcome in failed)
-    return Failed(message=f"{len(failed)} of {len(names)} jobs failed: {said}", data=summary)
+    message = f"{len(failed)} of {len(names)} jobs failed: {said}"
+    return Failed(message=message, data=JobsFailedError(message, summary))
 
 
 def _names(jobs: Sequence[str]) -> list[str]:

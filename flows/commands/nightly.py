@@ -55,11 +55,14 @@ def nightly(
     if keep_good is not None:
         policy = RetentionPolicy(keep_good=keep_good, keep_days=keep_days)
     with one_run_server() as ready:
+        from flows.nightly import JobsFailedError
         from flows.nightly import nightly as flow
 
         ready()
         state: Any = flow(jobs or [], on="here", retention=policy, return_state=True)
     summary = state.result(raise_on_failure=False)
+    if isinstance(summary, JobsFailedError):
+        summary = summary.summary
     if isinstance(summary, BaseException):
         raise summary
     if as_json:

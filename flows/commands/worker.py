@@ -1,6 +1,7 @@
 """``enginesmith worker``: runs what the server hands out."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,10 @@ def worker(
 
     Jobs by name are looked for in the folder that ENGINESMITH_JOBS names (default jobs). Whether
     it is well is asked at http://127.0.0.1:8080/health.
+
+    Example:
+
+        enginesmith worker --pool enginesmith
     """
     from flows.api import api
     from flows.environment import configure_worker
@@ -46,5 +51,8 @@ def worker(
             ) from error
     limit = [] if at_once is None else ["--limit", str(at_once)]
     command = ["prefect", "worker", "start", "--pool", pool, "--type", kind, "--with-healthcheck"]
+    # Told to stop, Prefect's worker sends itself an interrupt. Who was started in the background of a
+    # script inherits that interrupts are ignored, and would never stop.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The one beside this Python: it need not be on PATH.
     os.execv(Path(sys.executable).with_name("prefect"), [*command, *limit])

@@ -26,14 +26,15 @@ def write(folder: Path, name: str, **changes: Any) -> None:
 
 
 def run_nightly(root: Path, jobs: Path) -> tuple[Any, NightlySummary]:
-    from flows.nightly import nightly
+    from flows.nightly import JobsFailedError, nightly
 
     settings = {PREFECT_LOCAL_STORAGE_PATH: root / "results"}
     with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
         patch.setenv(ARTIFACTS_VARIABLE, str(root))
         patch.setenv("ENGINESMITH_JOBS", str(jobs))
         state: Any = nightly(on="here", return_state=True)
-    return state, state.result(raise_on_failure=False)
+    result = state.result(raise_on_failure=False)
+    return state, result.summary if isinstance(result, JobsFailedError) else result
 
 
 def pointer(store: Store, job: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_wrong_credentials_do_not_get_in(page: Page, service: Service) -> None:
 
 def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     asked: set[str] = set()
-    page.on(
+    page.context.on(
         "request",
         lambda request: asked.add(re.sub(r"^(?:blob:)?(\w+://[^/]+).*", r"\1", request.url)),
     )

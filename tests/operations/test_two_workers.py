@@ -53,8 +53,10 @@ def worker(service: Service, folder: Path, variables: dict[str, str]) -> Iterato
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
     with (folder / "log").open("wb") as log:
+        # As in the background of a script: interrupts are ignored. It ends when it is told to.
+        command = f"trap '' INT; exec {BIN}/enginesmith worker --pool {POOL} --at-once 1"
         process = subprocess.Popen(
-            [BIN / "enginesmith", "worker", "--pool", POOL, "--at-once", "1"],
+            ["/bin/sh", "-c", command],
             env=environment,
             cwd=folder,
             stdout=log,
