@@ -51,8 +51,8 @@ def worker(
             ) from error
     limit = [] if at_once is None else ["--limit", str(at_once)]
     command = ["prefect", "worker", "start", "--pool", pool, "--type", kind, "--with-healthcheck"]
-    # Told to stop, Prefect's worker sends itself an interrupt. Who was started in the background of a
-    # script inherits that interrupts are ignored, and would never stop.
+    # Told to stop, Prefect's worker sends itself an interrupt. What a script starts in its
+    # background inherits that interrupts are ignored, and would never stop.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # The one beside this Python: it need not be on PATH.
     os.execv(Path(sys.executable).with_name("prefect"), [*command, *limit])
