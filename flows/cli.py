@@ -1,9 +1,11 @@
 """The command line."""
 
 import re
+import shlex
 import signal
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -41,9 +43,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Takes a PyTorch vision model, hands back an INT8 engine that is proven accurate and "
-    "measured fast.\n\nStart with `enginesmith run jobs/quickstart.yaml`.",
+    "measured fast.\n\nExamples:\n\n"
+    "    enginesmith init\n\n"
+    "    enginesmith run jobs/quickstart.yaml\n\n"
+    "    enginesmith compare quickstart@1 quickstart",
 )
-PANELS = {
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("enginesmith"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="show tracebacks, whatever the command")
+    ] = False,
+) -> None:
+    """main() looks for --debug among all arguments; here it is known before any command."""
+
+
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "A job": (
         init.init,
         run.run,
@@ -79,6 +106,8 @@ app.add_typer(cache.app, name="cache", rich_help_panel="What runs left behind")
 
 
 INTERRUPTED = 130
+RESUMED = ("run", "train", "sweep", "nightly")
+"""Commands that take up where they were."""
 
 # What Typer raises where arguments do not fit; it keeps the class's name to itself.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -103,10 +132,16 @@ def main() -> None:
         typer.echo(f"enginesmith: {error}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo(
-            "enginesmith: stopped; finished stages are kept, run the command again", err=True
-        )
+        typer.echo(f"enginesmith: {_stopped(sys.argv[1:])}", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _stopped(arguments: list[str]) -> str:
+    """What an interrupted command leaves behind, and how to go on."""
+    if arguments[:1] and arguments[0] in RESUMED:
+        again = shlex.join(["enginesmith", *arguments])
+        return f"stopped; finished stages are kept, run the command again to go on: {again}"
+    return "stopped"
 
 
 def _usage(error: Any) -> str:

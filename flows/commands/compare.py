@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.options import Artifacts, Json
+from flows.commands.options import Artifacts, Json, finished_jobs
 
 if TYPE_CHECKING:
     from schemas.compare import Comparison, Figure
@@ -15,6 +15,7 @@ Run = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
+        autocompletion=finished_jobs,
         help="a job (its newest run), JOB@N (build N of its history), or a run's folder",
     ),
 ]

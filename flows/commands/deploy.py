@@ -28,6 +28,12 @@ def deploy(
 
     Done again, it changes only what differs from prefect.yaml. With ENGINESMITH_NOTIFY_URL set, a
     webhook of that address is told of every run that fails; unset, what is there of that stays.
+
+    Examples:
+
+        enginesmith deploy
+
+        enginesmith deploy --check
     """
     import json
     import os

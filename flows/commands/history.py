@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands.options import Artifacts, Json
+from flows.commands.options import Artifacts, Json, finished_jobs
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def history(
     job: Annotated[
-        str | None, typer.Argument(help="name of a job; left out: the last build of every job")
+        str | None,
+        typer.Argument(
+            help="name of a job; left out: the last build of every job",
+            autocompletion=finished_jobs,
+        ),
     ] = None,
     artifacts: Artifacts = "artifacts",
     html: Annotated[

@@ -22,6 +22,12 @@ def lint(
 
     QDQ1xx are errors: refused, run in float without a word, or computing something else.
     QDQ2xx are warnings: they cost speed. Exit status 1 where there are errors.
+
+    Examples:
+
+        enginesmith lint resnet18-int8.onnx --target tensorrt
+
+        enginesmith lint resnet18-int8.onnx --target openvino --all
     """
     from tasks.surgery.intake import read_model
     from tasks.surgery.lint import lint as check

@@ -5,6 +5,17 @@ from typing import Annotated
 
 import typer
 
+
+def finished_jobs(context: typer.Context, incomplete: str) -> list[str]:
+    """The jobs with a run in the store, for the shell to complete."""
+    root = Path(context.params.get("artifacts") or "artifacts")
+    return sorted(
+        place.parent.name
+        for place in root.glob("runs/*/report.json")
+        if place.parent.name.startswith(incomplete)
+    )
+
+
 JobFile = Annotated[Path, typer.Argument(help="job file, such as jobs/quickstart.yaml")]
 Overrides = Annotated[
     list[str],

@@ -8,6 +8,10 @@ import typer
 def schema() -> None:
     """Print the JSON schema of a job file.
 
+    Example:
+
+        enginesmith schema > job.schema.json
+
     Editors check and complete a job file with it: `enginesmith schema > job.schema.json`, and
     `# yaml-language-server: $schema=job.schema.json` as the job file's first line.
     """
