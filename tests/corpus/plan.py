@@ -92,6 +92,17 @@ def resealed(**fields: Any) -> Change:
     return change
 
 
+def of_rtx(version: str = "") -> Change:
+    """A plan of TensorRT for RTX, of the version that is installed if none is given."""
+    from tasks.runtimes.registry import runtime
+
+    def change(folder: Path) -> None:
+        made = {"tensorrt_rtx": version} if version else runtime("tensorrt_rtx").fingerprint()
+        resealed(engine="tensorrt_rtx", fingerprint=made, options={})(folder)
+
+    return change
+
+
 def rubbish(folder: Path) -> None:
     """No plan at all, of the digest in its manifest."""
     import hashlib
