@@ -51,7 +51,10 @@ def test_an_override_replaces_a_nested_field() -> None:
         ({"calibration": {"images": "many"}}, "calibration.images is 'many': give a valid integer"),
         ({"name": "My Job"}, "name is 'My Job': let it match pattern"),
         ({"data": {}}, "name exactly one of fashion_mnist, cifar10, image_folder, factory"),
-        ({"data": {"fashion_mnist": {}, "cifar10": {}}}, "got fashion_mnist, cifar10: name"),
+        (
+            {"data": {"fashion_mnist": {}, "cifar10": {}}},
+            "got fashion_mnist, cifar10: name",
+        ),
         ({"data": {"fashion_mnist": {}, "mean": [0.5], "std": [0.0]}}, "data.std.0"),
         ({"model": {"factory": "no-colon"}}, "model.factory"),
         ({"model": {}}, "model.factory is missing"),
