@@ -259,7 +259,9 @@ def job(name: str, images: int) -> dict[str, Any]:
     }
 
 
-def night(plant: Plant, name: str, workers: int, names: Sequence[str], store: Path) -> Pass:
+def night(
+    plant: Plant, name: str, workers: int, names: Sequence[str], store: Path, at_a_time: int | None
+) -> Pass:
     """One run of the nightly flow over a pool of so many workers."""
     from prefect.client.orchestration import get_client
 
@@ -276,7 +278,7 @@ def night(plant: Plant, name: str, workers: int, names: Sequence[str], store: Pa
 
     with plant.workers(workers, store), Sampler(plant) as sampler:
         started, began = time.monotonic(), datetime.now(UTC)
-        state: Any = nightly(list(names), on="pool", return_state=True)
+        state: Any = nightly(list(names), on="pool", at_a_time=at_a_time, return_state=True)
         wall = time.monotonic() - started
     summary = state.result(raise_on_failure=False)
     passed = sum(each.outcome == "passed" for each in summary.outcomes)
@@ -355,6 +357,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--workers", default="1,2,4", help="passes, such as 1,2,4")
     parser.add_argument("--warm", type=int, default=1000, help="jobs of the warm night; 0: none")
+    parser.add_argument(
+        "--at-a-time", type=int, help="jobs that share a process; default: nightly's"
+    )
     parser.add_argument("--minutes", type=float, default=240, help="start no pass after so long")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too, after each pass")
     given = parser.parse_args()
@@ -380,7 +385,7 @@ def main() -> None:
                     continue
                 if not store.exists():
                     shutil.copytree(plant.folder / "first", store)
-                passes.append(night(plant, name, count, jobs, store))
+                passes.append(night(plant, name, count, jobs, store, given.at_a_time))
                 show(passes)
                 if given.out:
                     given.out.write_text(json.dumps([asdict(x) for x in passes], indent=2))

@@ -22,8 +22,7 @@ class ReportPages(SimpleHTTPRequestHandler):
                 421, "pages here answer to the names of loopback: have a proxy send Host"
             )
             return None
-        place = Path(self.translate_path(self.path)).resolve()
-        if not place.is_relative_to(Path(self.directory).resolve()):
+        if not self._is_inside():
             self.send_error(404)
             return None
         return super().send_head()
@@ -32,6 +31,13 @@ class ReportPages(SimpleHTTPRequestHandler):
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
+
+    def _is_inside(self) -> bool:
+        try:
+            place = Path(self.translate_path(self.path)).resolve()
+        except (ValueError, OSError, RuntimeError):
+            return False  # Such as a name with a zero byte, or links in a circle.
+        return place.is_relative_to(Path(self.directory).resolve())
 
     def _asked_by_its_name(self) -> bool:
         address = self.server.server_address

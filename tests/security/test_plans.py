@@ -8,9 +8,9 @@ import pytest
 from schemas.errors import InputError, StaleArtifactError
 from tasks.runtimes.openvino import OpenVinoRuntime
 from tasks.runtimes.plans import open_plan
-from tests.publish.conftest import Run, built, data, images
+from tests.publish.conftest import Run, built, images
 
-__all__ = ["built", "data", "images"]
+__all__ = ["built", "images"]
 
 
 @pytest.fixture
