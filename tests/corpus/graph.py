@@ -104,6 +104,16 @@ def scaled(scale: float) -> onnx.ModelProto:
     return sound_after(builder, builder.pair("input", scale))
 
 
+def more_zero_points() -> onnx.ModelProto:
+    """Three zero-points for one scale."""
+    builder = Builder()
+    scale, zero = builder.constant(np.float32(0.1)), builder.constant(np.zeros(3, np.int8))
+    integers = builder.op("QuantizeLinear", "input", scale, builder.constant(np.int8(0)))
+    model = sound_after(builder, builder.op("DequantizeLinear", integers, scale))
+    next(x for x in model.graph.node if x.op_type == "QuantizeLinear").input[2] = zero
+    return model
+
+
 def unquantized() -> onnx.ModelProto:
     builder = Builder()
     made: onnx.ModelProto = builder.model(builder.op("Relu", "input"))

@@ -177,6 +177,7 @@ TABLE: dict[str, tuple[Case, ...]] = {
         Case("onnx-dynamic-scale", graph(model=onnx.dynamic_scale()), r"'dynamic' gets its scale .*: quantize"),
         Case("onnx-scale-zero", graph(model=onnx.scaled(0.0)), r"a scale that is not a positive number: calib"),
         Case("onnx-scale-nan", graph(model=onnx.scaled(float("nan"))), r"a scale that is not a positive number"),
+        Case("onnx-three-zero-points", graph(model=onnx.more_zero_points()), r"3 zero-points for 1 scales: export"),
         Case("onnx-if", graph(model=onnx.control_flow("If")), r"If node 'choice' holds a subgraph.*: export"),
         Case("onnx-loop", graph(model=onnx.control_flow("Loop")), r"Loop node 'turns' holds a subgraph.*: export"),
         Case("onnx-foreign-quantizer", graph(onnx.foreign), r"'QuantizeLinear_\d+' is of domain 'com\.microsoft': quantize"),

@@ -43,6 +43,11 @@ class Screen(Pass):
             )
         if not np.all(np.isfinite(grid.scale)) or not np.all(grid.scale > 0):
             raise InputError(f"{where} has a scale that is not a positive number: calibrate again")
+        if grid.zero_point.size not in (1, grid.scale.size):
+            raise InputError(
+                f"{where} has {grid.zero_point.size} zero-points for {grid.scale.size} scales: "
+                "export it again"
+            )
         if not grid.per_tensor and not stored and not _comes_from_weights(node):
             raise InputError(
                 f"{where} quantizes an activation per channel ({grid.scale.size} scales): "
