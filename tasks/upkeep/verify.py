@@ -48,6 +48,11 @@ def verify(
     findings = [*_objects(store, objects, makers), *_results(results, objects)]
     findings += [*_left_overs(store), *others]
     if remove:
+        found = {finding.key for finding in findings}
+        # What refers to a removed object is of no use either.
+        objects = [entry for entry in objects if entry.key not in found]
+        results = [result for result in results if result.entry.key not in found]
+        findings += _results(results, objects)
         for finding in findings:
             store.backend.remove(finding.key)
     return VerifyReport(
