@@ -95,8 +95,8 @@ def name_of(file: Path) -> str:
 def _model(answers: Answers) -> str:
     lines = [
         "model:",
-        "  # A callable that returns the network: package.module:callable, installed or beside",
-        "  # this file. The network needs no change.",
+        "  # A callable that returns the network: package.module:callable, installed or in the",
+        "  # jobs folder (jobs, or what ENGINESMITH_JOBS names). The network needs no change.",
         f"  factory: {answers.factory}",
     ]
     if answers.classes is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def init(
     file: Annotated[Path, typer.Argument(metavar="JOB.yaml", help="the file to write")] = Path(
-        "job.yaml"
+        "jobs/mine.yaml"
     ),
     factory: Annotated[
         str | None,
@@ -63,8 +63,6 @@ def init(
         raise InputError(
             f"{file} is there already: choose another name, or replace it with --force"
         )
-    if not file.parent.is_dir():
-        raise InputError(f"{file} cannot be written: make the folder {file.parent} first")
     asked = sys.stdin.isatty() and sys.stdout.isatty()
     missing = [f"--{name}" for name, value in (("factory", factory), ("data", data)) if not value]
     if missing and not asked:
@@ -95,7 +93,13 @@ def init(
         training_images=_training_images(Path(data)),
     )
     text = job_text(answers, file)
-    file.write_text(text, encoding="utf-8")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be written ({error.strerror}): choose a folder of yours"
+        ) from error
     typer.echo(f"wrote {file}")
     _say_what_is_missing(file)
     typer.echo(f"next: enginesmith explain {file}")
@@ -149,11 +153,11 @@ def _those_that_run() -> "tuple[Target, ...]":
 def _say_what_is_missing(file: Path) -> None:
     """What the job names and is not there yet; the file is good all the same."""
     from flows.jobfile import load_job
+    from flows.jobs_folder import trust
     from flows.preflight import check
     from schemas.errors import InputError
-    from tasks.models.factory import import_from
 
-    import_from(file.parent)
+    trust(file)
     try:
         check(load_job(file))
     except InputError as error:

@@ -78,7 +78,9 @@ def test_from_init_to_an_engine(tmp_path: Path) -> None:
     (tmp_path / "mynet.py").write_text(NETWORK, encoding="utf-8")
     job = tmp_path / "My Job.yaml"
     said = ("--factory", "mynet:network", "--weights", "pretrained", "--classes", "10")
-    written = enginesmith("init", job, *said, "--data", "mynet:open_split", "--engines", "openvino")
+    said += ("--data", "mynet:open_split", "--engines", "openvino")
+    trusted = {"ENGINESMITH_JOBS": str(tmp_path)}
+    written = enginesmith("init", job, *said, **trusted)
     assert written.returncode == 0, written.stderr
     assert written.stderr == ""
     text = job.read_text(encoding="utf-8").replace("images: 512", "images: 64")
@@ -86,7 +88,7 @@ def test_from_init_to_an_engine(tmp_path: Path) -> None:
     text = re.sub(r"mean: .*", "mean: [0.286]", re.sub(r"std: .*", "std: [0.353]", text))
     job.write_text(text, encoding="utf-8")
     few = ("--set", "profile.rounds=1", "--set", "profile.calls=3", "--set", "profile.baselines=[]")
-    done = enginesmith("run", job, "--artifacts", tmp_path / "artifacts", "--json", *few)
+    done = enginesmith("run", job, "--artifacts", tmp_path / "artifacts", "--json", *few, **trusted)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["job"]["name"] == "my-job"
@@ -105,6 +107,7 @@ def test_nothing_is_overwritten_or_guessed(tmp_path: Path) -> None:
         "did you mean openvino?",
     )
     assert not (tmp_path / "new.yaml").exists()
+    assert_refused(enginesmith("init", job / "below.yaml", *given), "cannot be written")
     forced = enginesmith("init", job, *given, "--force")
     assert forced.returncode == 0
     assert "there is no module a" in forced.stderr
