@@ -107,7 +107,7 @@ class Latency(Strict):
     images_per_second: float = Field(description="batch over the median: one call at a time")
     streamed_images_per_second: float | None = Field(
         default=None,
-        description="with several calls under way, measured once; None: the runtime has no such way",
+        description="with several calls under way, measured once; None: the runtime has no way",
     )
     quantiles_ms: tuple[float, ...] = Field(
         default=(), description="of all measured calls, at 0, 2, 4 ... 98 and 99 per cent"
