@@ -51,6 +51,11 @@ def test_it_shows_what_the_run_found(
     assert text.count('alt="Test image') == engine.flips
     assert f"{engine.top1:.4f}" in text
     assert report.engines[0].plan.sha256 in text
+    assert all(len(x.quantiles_ms) == 51 for x in report.latencies[0].latencies)
+    assert 'id="chart-distribution-1"' in text
+    times = [x.time_ms for x in report.engines[0].layers.layers if x.is_convolution]
+    assert min(times) > 0
+    assert 'id="chart-layers-openvino"' in text
     before, after = re.findall(r'<svg class="graph".*?</svg>', text, flags=re.DOTALL)
     assert ">Cast<" in before
     assert ">Cast<" not in after
@@ -106,6 +111,18 @@ def test_a_browser_draws_it_without_network_error_or_overflow(
     violations = Axe().run(page).response["violations"]
     assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
     context.close()
+
+
+@pytest.mark.browser
+def test_paper_holds_all_columns(browser: Any, page_file: Path) -> None:
+    page = browser.new_page(viewport={"width": 720, "height": 1020})
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("#chart-latency .bk-Figure", state="attached")
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    wide = "t => t.scrollWidth > t.parentElement.clientWidth + 1"
+    assert page.evaluate(f"[...document.querySelectorAll('table')].filter({wide}).length") == 0
+    page.close()
 
 
 @pytest.mark.browser
