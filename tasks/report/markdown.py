@@ -4,7 +4,7 @@ from schemas.report import EngineReport, RunReport
 from tasks.report.findings import render_findings
 from tasks.report.latency import render_latency
 from tasks.report.modules import render_modules
-from tasks.report.tables import table
+from tasks.report.tables import plain, table
 
 
 def render(report: RunReport) -> str:
@@ -18,7 +18,10 @@ def render(report: RunReport) -> str:
 
 
 def _gates(report: RunReport) -> str:
-    lines = [f"- {'pass' if g.passed else '**FAIL**'}: {g.name}: {g.detail}" for g in report.gates]
+    lines = [
+        f"- {'pass' if gate.passed else '**FAIL**'}: {plain(gate.name)}: {plain(gate.detail)}"
+        for gate in report.gates
+    ]
     return "## Gates\n\n" + "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from schemas.convert import ConvertSummary, QuantizedModule
-from tasks.report.tables import table
+from tasks.report.tables import plain, table
 
 
 def render_modules(quantized: ConvertSummary | None) -> str:
@@ -14,7 +14,7 @@ def render_modules(quantized: ConvertSummary | None) -> str:
     left = [row for row in quantized.modules if not row.quantized]
     parts = [
         f"## Modules: {integer} of {len(quantized.modules)} INT8, by {quantized.mode}",
-        f"{quantized.reason}." if quantized.reason else "",
+        f"{plain(quantized.reason)}." if quantized.reason else "",
         _reasons(left),
         "<details><summary>Every module</summary>",
         table(("module", "is a", "became", "scale", "why"), _rows(quantized.modules)),
@@ -29,7 +29,8 @@ def _reasons(left: list[QuantizedModule]) -> str:
     for row in left:
         by_reason.setdefault((row.kind, row.why), []).append(row.name)
     return "\n".join(
-        f"- float: {len(names)} {kind} ({names[0]}{', ...' if len(names) > 1 else ''}): {why}"
+        f"- float: {len(names)} {plain(kind)} "
+        f"({plain(names[0])}{', ...' if len(names) > 1 else ''}): {plain(why)}"
         for (kind, why), names in by_reason.items()
     )
 

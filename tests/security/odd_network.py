@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-ATTACK = "<img src=x onerror='window.taken=1'>"
-CLOSING = "</script><script>window.taken=1<"
+ATTACK = "<img src=x onerror='taken=1'>"
+CLOSING = "</script><script>taken=1<"
 """Module names may hold anything but a dot; class folders anything but a slash."""
 
 

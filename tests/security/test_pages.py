@@ -94,7 +94,8 @@ def test_markdown_keeps_names_inside_code_or_escaped(odd_run: OddRun) -> None:
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
     inner = [child for token in tokens for child in (token.children or [])]
     found = [x.content for x in (*tokens, *inner) if x.type in ("html_block", "html_inline")]
-    assert found == []
+    ours = {"<details><summary>Every module</summary>", "</details>"}
+    assert {text.strip() for text in found} - ours == set()
 
 
 def test_published_labels_are_one_line_each_and_the_configuration_is_whole(
