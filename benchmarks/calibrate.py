@@ -2,6 +2,7 @@
 
     python benchmarks/calibrate.py                     # ResNet-50 at 224x224
     python benchmarks/calibrate.py --images 32 256     # peak memory for few and for many images
+    python benchmarks/calibrate.py --mode pt2e
 
 Prints one JSON document. Images are noise, made batch by batch, as are the weights: neither changes
 what is computed. ``peak_gb`` is the process's largest resident memory, with Python and PyTorch
@@ -30,7 +31,9 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def measure(network: str, images: int, batch: int, size: int, observer: str) -> dict[str, Any]:
+def measure(
+    network: str, images: int, batch: int, size: int, observer: str, mode: str
+) -> dict[str, Any]:
     """One calibration and conversion in this process."""
     import torch
     from torch import Tensor
@@ -46,7 +49,7 @@ def measure(network: str, images: int, batch: int, size: int, observer: str) -> 
     imports = peak_gb()
     torch.manual_seed(0)
     model = models.get_model(network, weights=None).eval()
-    config = QuantizationConfig(mode="eager", observer=observer)
+    config = QuantizationConfig.model_validate({"mode": mode, "observer": observer})
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def batches() -> Iterator[Tensor]:
@@ -63,17 +66,19 @@ def measure(network: str, images: int, batch: int, size: int, observer: str) -> 
     fresh = models.get_model(network, weights=None).eval()
     fresh.load_state_dict(model.state_dict())
     started, worked = time.perf_counter(), time.process_time()
-    int8 = quantizer("eager").convert_with_table(fresh, config, table, example)
+    int8 = quantizer(mode).convert_with_table(fresh, config, table, example)
     convert_s = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        export_onnx(int8, (3, size, size), ExportConfig(), Path(folder) / "int8.onnx")
+        file = Path(folder) / "int8.onnx"
+        export_onnx(int8, (3, size, size), ExportConfig(), file, quantizer(mode).exporter)
         export_s = time.perf_counter() - started
     convert_cpu_s = time.process_time() - worked
     return {
         "network": network,
         "images": images,
         "batch": batch,
+        "mode": mode,
         "observer": observer,
         "device": device,
         "threads": torch.get_num_threads(),
@@ -96,17 +101,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224, help="pixels")
     parser.add_argument("--observer", default="histogram")
+    parser.add_argument("--mode", default="eager", choices=("eager", "fx", "pt2e"))
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.here:
-        found = measure(given.network, given.images[0], given.batch, given.size, given.observer)
+        images = given.images[0]
+        found = measure(given.network, images, given.batch, given.size, given.observer, given.mode)
         print(json.dumps(found))
         return
     common = ["--network", given.network, "--batch", str(given.batch), "--size", str(given.size)]
     results = []
     for images in given.images:
         command = [sys.executable, __file__, "--here", "--images", str(images), *common]
-        command += ["--observer", given.observer]
+        command += ["--observer", given.observer, "--mode", given.mode]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         results.append(json.loads(done.stdout.strip().splitlines()[-1]))
     print(json.dumps(results, indent=2))

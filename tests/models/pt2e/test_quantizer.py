@@ -98,7 +98,7 @@ def test_saturation_is_counted_at_every_observer(attention: Quantized) -> None:
         for name, entry in attention.table.tensors.items()
     }
     table = attention.table.model_copy(update={"tensors": narrow})
-    shares = saturation(attention.prepared, [attention.images], table)
+    shares = saturation(attention.prepared, [attention.images], table, "pt2e")
     assert shares.keys() == narrow.keys()
     assert all(0 < share < 1 for share in shares.values())
 
