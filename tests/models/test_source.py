@@ -1,8 +1,10 @@
 """The digest of a factory's source: what it covers, and that nothing is imported."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,3 +128,20 @@ def test_packages_without_an_init_are_found_at_any_depth(package: Path) -> None:
         [sys.executable, "-c", fresh, str(package)], capture_output=True, text=True, check=True
     )
     assert after.stdout.strip() != before
+
+
+def test_threads_that_parse_at_the_same_time_disturb_nobody(
+    package: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What CPython 3.11 said of a good file in a run on a busy machine, and not again."""
+    expected = source_digest("my_nets.small:build")
+    parse, said = ast.parse, iter(["AST constructor recursion depth mismatch"])
+
+    def disturbed(*arguments: Any, **named: Any) -> ast.Module:
+        for mismatch in said:
+            raise SystemError(mismatch)
+        return parse(*arguments, **named)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    assert source_digest("my_nets.small:build") == expected
