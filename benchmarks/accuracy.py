@@ -49,7 +49,12 @@ from tasks.runtimes.protocol import Session
 from tasks.surgery.repair import repair
 from tasks.train.train import train
 
-BOUNDS = {"resnet18-cifar10": 0.1, "mobilenetv2-cifar10": 0.5, "se-fashion-mnist": 0.5}
+BOUNDS = {
+    "resnet18-cifar10": 0.1,
+    "mobilenetv2-cifar10": 0.5,
+    "mobilenetv3-cifar10": 0.5,
+    "se-fashion-mnist": 0.5,
+}
 SE = "se-fashion-mnist"
 WAYS = {
     "ours for OpenVINO": "NNCF",
