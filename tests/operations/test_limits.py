@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -73,16 +74,28 @@ def test_a_run_with_a_server_of_its_own_waits_for_nobody(monkeypatch: pytest.Mon
 Intervals = dict[str, tuple[float, float]]
 
 
-def work(name: str, limit: str | None, intervals: Intervals, let_go: threading.Event) -> None:
-    """Run a stage that notes when it really worked: with a limit, until it is let go."""
+@dataclass(frozen=True)
+class Meeting:
+    """Who holds the slot and who needs none meet while both work, however slow the machine is."""
+
+    holder_came: threading.Event = field(default_factory=threading.Event)
+    other_came: threading.Event = field(default_factory=threading.Event)
+
+    def come(self, limit: str | None) -> bool:
+        mine, theirs = self.holder_came, self.other_came
+        if limit is None:
+            mine, theirs = theirs, mine
+        mine.set()
+        return theirs.wait(120)
+
+
+def work(name: str, limit: str | None, intervals: Intervals, meeting: Meeting) -> None:
+    """Run a stage that notes when it really worked."""
 
     @stage("profiling")
     def busy(name: str) -> str:
         started = time.monotonic()
-        if limit is None:
-            let_go.set()
-        else:
-            let_go.wait(120)
+        assert meeting.come(limit), "nobody worked beside it"
         time.sleep(0.5)
         intervals[name] = (started, time.monotonic())
         return name
@@ -104,13 +117,11 @@ def test_two_holders_never_overlap_and_others_run_beside_them(
 ) -> None:
     monkeypatch.setenv("ENGINESMITH_ARTIFACTS", str(tmp_path))
     intervals: Intervals = {}
-    # Who holds the slot keeps it until the one without a limit works beside it, however slow the
-    # machine is.
-    let_go = threading.Event()
+    meeting = Meeting()
 
     def in_thread(name: str, limit: str | None) -> None:
         with service.client():
-            work(name, limit, intervals, let_go)
+            work(name, limit, intervals, meeting)
 
     asked: list[tuple[str, str | None]] = [("first", "gpu"), ("second", "gpu"), ("free", None)]
     threads = [threading.Thread(target=in_thread, args=each) for each in asked]
@@ -118,7 +129,6 @@ def test_two_holders_never_overlap_and_others_run_beside_them(
         thread.start()
     for thread in threads:
         thread.join()
-    assert let_go.is_set()
     assert set(intervals) == {"first", "second", "free"}
     assert not overlap(intervals["first"], intervals["second"])
     assert any(overlap(intervals["free"], intervals[name]) for name in ("first", "second"))
@@ -130,4 +140,4 @@ def test_a_limit_that_nobody_made_is_an_error_and_not_a_free_pass(
 ) -> None:
     monkeypatch.setenv("ENGINESMITH_ARTIFACTS", str(tmp_path))
     with service.client(), pytest.raises(InputError, match="no concurrency limit gpu-nobody-made"):
-        work("never", "gpu-nobody-made", {}, threading.Event())
+        work("never", "gpu-nobody-made", {}, Meeting())
