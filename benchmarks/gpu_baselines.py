@@ -1,6 +1,7 @@
 """PyTorch on a GPU, timed by the project's own harness and by CUDA events beside it.
 
     python benchmarks/gpu_baselines.py --out results
+    python benchmarks/gpu_baselines.py --out results --table raw_median_ms
 
 What an INT8 engine has to beat on the same card: ResNet-18 and ResNet-50 in eager mode (FP32, TF32,
 FP16, channels-last), with BatchNorm folded, as CUDA graphs and through torch.compile, at 32x32 and
@@ -137,6 +138,23 @@ def measure(
     return rows
 
 
+def table(results: dict[str, Any], figure: str) -> str:
+    """One figure of every way as Markdown, a row for each network, size and batch."""
+    names = list(dict.fromkeys(row["name"] for row in results["rows"]))
+    lines = [
+        "| network | size | batch | " + " | ".join(names) + " |",
+        "|---" * (3 + len(names)) + "|",
+    ]
+    cells: dict[tuple[str, int, int], dict[str, float]] = {}
+    for row in results["rows"]:
+        place = (row["network"], row["size"], row["batch_size"])
+        cells.setdefault(place, {})[row["name"]] = row[figure]
+    for place, found in cells.items():
+        figures = [f"{found[name]:.3f}" if name in found else "" for name in names]
+        lines.append("| " + " | ".join([*map(str, place), *figures]) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
@@ -147,7 +165,14 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--networks", nargs="+", default=["resnet18", "resnet50"])
     parser.add_argument("--sizes", type=int, nargs="+", default=list(CLASSES))
+    parser.add_argument(
+        "--table", metavar="FIGURE", help="measure nothing, print a figure of --out"
+    )
     options = parser.parse_args()
+    if options.table:
+        found = json.loads((options.out / "gpu-baselines.json").read_text())
+        print(table(found, options.table))
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     # Each way and size has its own shapes, fixed for the whole run.
     torch.backends.cudnn.benchmark = True
