@@ -8,7 +8,9 @@ Everything is real: Postgres, server and deployments of the compose files (scrip
 whole build whose networks are in the cache and whose engine is evaluated on a number of images of
 its own; each pass starts from a copy of the same store. ``overhead`` is the wall time a job, times
 the workers that share it (no more of them than cores), less the job's own stages, as the server
-timed them. Passes that --minutes leaves no time for are named and not run.
+timed them. On a busy machine look at ``CPU a job`` instead, which company changes little: of the
+warm night, where no stage computes anything, all of it is overhead. Passes that --minutes leaves no
+time for are named and not run.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -71,6 +74,8 @@ class Pass:
     seconds_a_job: float
     overhead_s: float
     jobs_a_minute: float
+    cpu_s: dict[str, float]
+    """Processor seconds a job: of the workers with their runs, the server, and Postgres."""
     quarters_s: list[float]
     memory: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     """MiB at the start, at the end, and at most."""
@@ -103,6 +108,8 @@ class Plant:
 
     @contextmanager
     def workers(self, count: int, store: Path) -> Iterator[None]:
+        self.hired: list[int] = []
+        ports = []
         with ExitStack() as running:
             for number in range(count):
                 with socket.socket() as probe:
@@ -119,7 +126,23 @@ class Plant:
                     start_new_session=True,
                 )
                 running.callback(stop, process)
+                self.hired.append(process.pid)
+                ports.append(port)
+            wait_for(ports)
             yield
+
+    def cpu(self) -> dict[str, float]:
+        """Processor seconds that have gone into each part."""
+        everyone = children()
+        parts = {
+            "runs": self.hired,
+            "server": self.pids["server"][:1],
+            "Postgres": self.pids["database"][:1],
+        }
+        return {
+            name: sum(cpu_of(pid) for first in firsts for pid in family(first, everyone))
+            for name, firsts in parts.items()
+        }
 
     def memory(self) -> dict[str, float]:
         """MiB in use (proportional set size) of the server, Postgres and the runs of workers."""
@@ -174,6 +197,27 @@ def children() -> dict[Any, list[int]]:
 
 def family(pid: int, everyone: dict[Any, list[int]]) -> list[int]:
     return [pid, *(x for child in everyone.get(pid, []) for x in family(child, everyone))]
+
+
+def cpu_of(pid: int) -> float:
+    """Processor seconds of a process and of its children that have ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(ports: Sequence[str]) -> None:
+    """Until every worker says that it is well."""
+    deadline = time.monotonic() + 300
+    for port in ports:
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.2)
 
 
 def pss(pid: int) -> float:
@@ -277,9 +321,11 @@ def night(
     from flows.nightly import nightly
 
     with plant.workers(workers, store), Sampler(plant) as sampler:
+        before = plant.cpu()
         started, began = time.monotonic(), datetime.now(UTC)
         state: Any = nightly(list(names), on="pool", at_a_time=at_a_time, return_state=True)
         wall = time.monotonic() - started
+        cpu = {part: (now - before[part]) / len(names) for part, now in plant.cpu().items()}
     summary = state.result(raise_on_failure=False)
     passed = sum(each.outcome == "passed" for each in summary.outcomes)
     own, ends = measured(began)
@@ -295,6 +341,7 @@ def night(
         seconds_a_job=wall / len(names),
         overhead_s=wall * share / len(names) - own / len(names),
         jobs_a_minute=60 * len(names) / wall,
+        cpu_s=cpu,
         quarters_s=quarters(ends, began),
         memory=sampler.summary(),
     )
@@ -343,6 +390,10 @@ def show(passes: Sequence[Pass]) -> None:
         cells += [f"{x.own_s:.2f} s", f"{x.overhead_s:.2f} s", f"{x.jobs_a_minute:.0f}"]
         cells += [f"{x.jobs_a_minute / base:.2f}x", " ".join(f"{s:.2f}" for s in x.quarters_s)]
         print("| " + " | ".join(map(str, cells)) + " |")
+    print("\n| night | CPU a job | of it runs | server | Postgres |\n|---|---:|---:|---:|---:|")
+    for x in passes:
+        each = " | ".join(f"{seconds:.2f} s" for seconds in x.cpu_s.values())
+        print(f"| {x.name}, {x.workers} workers | {sum(x.cpu_s.values()):.2f} s | {each} |")
     print("\n| night | memory | start | end | most |\n|---|---|---:|---:|---:|")
     for x in passes:
         for name, (start, end, most) in x.memory.items():
@@ -360,6 +411,7 @@ def main() -> None:
     parser.add_argument(
         "--at-a-time", type=int, help="jobs that share a process; default: nightly's"
     )
+    parser.add_argument("--warm-at-a-time", type=int, help="the same for the warm night")
     parser.add_argument("--minutes", type=float, default=240, help="start no pass after so long")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too, after each pass")
     given = parser.parse_args()
@@ -378,14 +430,15 @@ def main() -> None:
             stores = {count: plant.folder / f"store-{count}" for count in counts}
             wanted = [("cold", count, names, stores[count]) for count in counts]
             if warm:
-                wanted.append(("warm", min(2, counts[-1]), warm, stores[counts[-1]]))
+                wanted.insert(1, ("warm", min(2, counts[-1]), warm, stores[counts[0]]))
             for name, count, jobs, store in wanted:
                 if time.monotonic() > deadline:
                     print(f"not run, for want of time: {name} over {count} workers")
                     continue
                 if not store.exists():
                     shutil.copytree(plant.folder / "first", store)
-                passes.append(night(plant, name, count, jobs, store, given.at_a_time))
+                shared = given.warm_at_a_time if name == "warm" else given.at_a_time
+                passes.append(night(plant, name, count, jobs, store, shared))
                 show(passes)
                 if given.out:
                     given.out.write_text(json.dumps([asdict(x) for x in passes], indent=2))

@@ -10,7 +10,7 @@ from flows.pool import MOST_PER_RUN, RUNS_OF_A_NIGHT, on_the_pool, per_run
 from tests.operations.conftest import Service, job_document
 
 # Killed the way the kernel kills what takes too much memory: nothing is said, nothing cleaned up.
-DIES = "import os, signal\ndef net():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+DIES = "import os, signal\ndef net(**_):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
 @pytest.mark.parametrize(
