@@ -191,7 +191,7 @@ def ours(
     table = observe(network, batches, config, images_sha256="")
     int8 = chosen.convert_with_table(network, config, table, example)
     raw = folder / "raw.onnx"
-    export_onnx(int8, images.shape[1:], job.export, raw)
+    export_onnx(int8, images.shape[1:], job.export, raw, chosen.exporter)
     files = {}
     for way, target in zip(WAYS, ("openvino", "tensorrt_rtx"), strict=True):
         repaired, _ = repair(onnx.load(raw), target)
