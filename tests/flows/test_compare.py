@@ -129,7 +129,7 @@ def test_a_graph_that_was_collected_is_said_and_the_rest_compared(
 
 
 def test_the_flow_leaves_an_artifact(two_runs: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect.artifacts import Artifact
+    from prefect.client.orchestration import get_client
 
     from flows.compare import compare
     from tasks.artifacts.store import ARTIFACTS_VARIABLE
@@ -137,8 +137,11 @@ def test_the_flow_leaves_an_artifact(two_runs: Workshop, monkeypatch: pytest.Mon
     monkeypatch.setenv(ARTIFACTS_VARIABLE, str(two_runs.root))
     state: Any = compare("small@1", "small", return_state=True)
     assert state.is_completed()
-    made: Any = Artifact.get("compare-small-1-small")
-    assert made.data == render(
+    # Not read_artifacts: what Prefect's client leaves out there, its server refuses as null.
+    wanted = {"artifacts": {"key": {"any_": ["compare-small-1-small"]}}}
+    with get_client(sync_client=True) as client:
+        made = client.request("POST", "/artifacts/filter", json=wanted).json()
+    assert made[0]["data"] == render(
         compare_runs(find(two_runs.store, "small@1"), find(two_runs.store, "small"))
     )
     refused: Any = compare("small@1", "smal", return_state=True)
