@@ -109,6 +109,8 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     page.goto(f"{service.url}/runs")
     page.get_by_text("build-from-the-form").first.click()
     page.wait_for_url("**/runs/flow-run/*")
+    # The list that was left fades out, and other runs in it may be completed.
+    page.reload()
     screenshot(page, "running")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=240_000)
     screenshot(page, "run")
