@@ -93,7 +93,7 @@ class LintReport(Strict):
 
 
 class Difference(Strict):
-    kind: Literal["interface", "removed", "added", "grid", "edge", "initializer"]
+    kind: Literal["interface", "removed", "added", "operator", "grid", "edge", "initializer"]
     text: str
     nodes: tuple[str, ...]
 

@@ -9,13 +9,17 @@ from flows.commands.options import Json
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="A.onnx")],
-    after: Annotated[Path, typer.Argument(metavar="B.onnx")],
+    before: Annotated[Path, typer.Argument(metavar="A.onnx", help="the graph as it was")],
+    after: Annotated[Path, typer.Argument(metavar="B.onnx", help="the graph as it is now")],
     as_json: Json = False,
 ) -> None:
-    """Say what changed from one ONNX graph to another. Exit status 0 whether or not something did.
+    """Say what changed from one ONNX graph to another.
 
-    Example: enginesmith diff raw.onnx repaired.onnx
+    Exit status 0 whether or not something did.
+
+    Example:
+
+        enginesmith diff raw.onnx repaired.onnx
     """
     from tasks.surgery.diff import diff as compare
     from tasks.surgery.intake import read_model
@@ -25,7 +29,7 @@ def diff(
         typer.echo(found.model_dump_json(indent=2))
         return
     if found.same:
-        typer.echo("the graphs have the same nodes, grids and edges")
+        typer.echo("the graphs have the same nodes, constants, grids and edges")
         return
     typer.echo(f"{found.nodes_before} nodes became {found.nodes_after}")
     for difference in found.differences:

@@ -1,6 +1,7 @@
 """What is different between two graphs, in words."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ def diff(before: onnx.ModelProto, after: onnx.ModelProto) -> GraphDiff:
     differences = [
         *_interface(before, after),
         *_nodes(old, new),
+        *_operators(old, new),
         *_grids(old, new),
         *_edges(old, new),
         *_initializers(old, new),
@@ -40,6 +42,11 @@ class _Side:
         self.graph = from_model(model)
         self.nodes: dict[str, gs.Node] = {node.name: node for node in self.graph.nodes}
         self.operators = Counter(node.op for node in self.graph.nodes)
+        self.origins = {*self.nodes, *(tensor.name for tensor in self.graph.inputs)}
+        self.attributes = {
+            node.name: {x.name: x.SerializeToString() for x in written.attribute}
+            for node, written in zip(self.graph.nodes, model.graph.node, strict=True)
+        }
 
     def values(self, tensor: gs.Tensor) -> np.ndarray[Any, Any] | None:
         """A constant, whether an initializer or a Constant node."""
@@ -81,6 +88,36 @@ def _nodes(old: _Side, new: _Side) -> list[Difference]:
             text = f"{len(names)} {op} {verb} ({counts}): {_some(names)}"
             found.append(Difference(kind=kind, text=text, nodes=tuple(names)))
     return found
+
+
+def _operators(old: _Side, new: _Side) -> list[Difference]:
+    """Nodes that kept their name and are another operator, or the same with other attributes."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, before, node in _kept(old, new):
+        if (before.op, before.domain) != (node.op, node.domain):
+            groups[f"{_kind(node)} instead of {_kind(before)}"].append(name)
+            continue
+        was, now = old.attributes[name], new.attributes[name]
+        changed = sorted(x for x in was.keys() | now.keys() if was.get(x) != now.get(x))
+        if changed:
+            groups[f"another {' and '.join(changed)} of {_kind(node)}"].append(name)
+    return [
+        Difference(
+            kind="operator", text=f"{what} ({len(names)}): {_some(names)}", nodes=tuple(names)
+        )
+        for what, names in groups.items()
+    ]
+
+
+def _kept(old: _Side, new: _Side) -> Iterator[tuple[str, gs.Node, gs.Node]]:
+    """Name, node before and node after, of each that both graphs have."""
+    for name, node in new.nodes.items():
+        if name in old.nodes:
+            yield name, old.nodes[name], node
+
+
+def _kind(node: gs.Node) -> str:
+    return f"{node.domain}.{node.op}" if node.domain else str(node.op)
 
 
 def _grids(old: _Side, new: _Side) -> list[Difference]:
@@ -127,34 +164,46 @@ def _grid(side: _Side, node: gs.Node) -> tuple[np.ndarray[Any, Any], str] | None
 
 
 def _edges(old: _Side, new: _Side) -> list[Difference]:
-    """Operators that read something else than before, seen through nodes that were dropped."""
+    """Operators that read something else than before: through another operator, or another node."""
     found = []
-    for name, node in new.nodes.items():
-        before = old.nodes.get(name)
-        if before is None or is_q(node) or is_dq(node):
+    for name, before, node in _kept(old, new):
+        if is_q(node) or is_dq(node):
             continue
         for place, (was, now) in enumerate(zip(before.inputs, node.inputs, strict=False)):
             source, makes = producer(was), producer(now)
-            if source is None or makes is None or source.op == makes.op:
-                continue
-            text = f"{node.op} {name!r} reads {makes.op} at input {place} where it read {source.op}"
+            if source is not None and makes is not None and source.op != makes.op:
+                reads, read = makes.op, source.op
+            else:
+                origins = _origin(now), _origin(was)
+                if origins[0] == origins[1] or not all(origins) or origins[1] not in new.origins:
+                    continue
+                reads, read = map(repr, origins)
+            text = f"{node.op} {name!r} reads {reads} at input {place} where it read {read}"
             found.append(Difference(kind="edge", text=text, nodes=(name,)))
     return found
 
 
+def _origin(tensor: gs.Tensor) -> str:
+    """The node, or the graph's input, whose values these are but for rounding; "" for constants."""
+    maker = producer(tensor)
+    while maker is not None and (is_q(maker) or is_dq(maker) or maker.op in ("Cast", "Constant")):
+        if not maker.inputs:
+            return ""
+        tensor = maker.inputs[0]
+        maker = producer(tensor)
+    return "" if is_constant(tensor) else str(tensor.name if maker is None else maker.name)
+
+
 def _initializers(old: _Side, new: _Side) -> list[Difference]:
-    """Operators whose constants are of another type."""
+    """Operators whose constants are computed no longer, or are of another type or value."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name, node in new.nodes.items():
-        before = old.nodes.get(name)
-        if before is None or is_q(node) or is_dq(node):
-            continue
+    for name, before, node in _kept(old, new):
         for place, (was, now) in enumerate(zip(before.inputs, node.inputs, strict=False)):
-            if is_constant(now) and not is_constant(was) and producer(was) is not None:
-                maker = producer(was)
-                if maker.op != "Constant":  # type: ignore[union-attr]
-                    what = f"{maker.op} to a {now.dtype} initializer"  # type: ignore[union-attr]
-                    groups[f"input {place} of {node.op} went from {what}"].append(name)
+            if (is_q(node) or is_dq(node)) and place:
+                continue
+            what = _constant_change(old.values(was), new.values(now), producer(was), now)
+            if what:
+                groups[f"input {place} of {node.op} {what}"].append(name)
     return [
         Difference(
             kind="initializer",
@@ -163,6 +212,25 @@ def _initializers(old: _Side, new: _Side) -> list[Difference]:
         )
         for what, names in groups.items()
     ]
+
+
+def _constant_change(
+    was: np.ndarray[Any, Any] | None,
+    now: np.ndarray[Any, Any] | None,
+    maker: gs.Node | None,
+    tensor: gs.Tensor,
+) -> str:
+    """What happened to a constant; "" where nothing did, or where it is none."""
+    if now is None:
+        return ""
+    if was is None:
+        computed = is_constant(tensor) and maker is not None
+        return f"went from {maker.op} to a {now.dtype} initializer" if computed else ""
+    if was.dtype != now.dtype:
+        return f"went from {was.dtype} to {now.dtype}"
+    if was.shape != now.shape:
+        return f"went from shape {list(was.shape)} to {list(now.shape)}"
+    return "" if np.array_equal(was, now, equal_nan=was.dtype.kind == "f") else "has other values"
 
 
 def _some(names: list[str]) -> str:

@@ -28,6 +28,8 @@ def read_model(file: Path) -> onnx.ModelProto:
     """
     if not file.is_file():
         raise InputError(f"there is no ONNX file {file}: correct the path")
+    own_bytes = file.stat().st_size
+    _check_size(file, own_bytes)
     try:
         model = onnx.load(file, load_external_data=False)
     except Exception as error:
@@ -41,12 +43,8 @@ def read_model(file: Path) -> onnx.ModelProto:
         raise InputError(f"{file} is damaged (a name in it is not UTF-8): export it again")
     _check_external(model, file)
     stored = _stored_bytes(model, file.parent)
-    if sum(stored.values()) > PROTOBUF_LIMIT_BYTES:
-        name = max(stored, key=lambda key: stored[key])
-        raise InputError(
-            f"{file} holds {sum(stored.values()) / 1e9:.1f} GB, most of it in tensor {name!r}: "
-            "split the network, as graphs beyond protobuf's 2 GB cannot be rewritten"
-        )
+    largest = max(stored, key=lambda name: stored[name], default="")
+    _check_size(file, own_bytes + sum(stored.values()), f", most of it in tensor {largest!r}")
     try:
         onnx.load_external_data_for_model(model, str(file.parent))
     except Exception as error:
@@ -93,6 +91,9 @@ def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
             f"the graph uses opset {opset}, newer than the onnx library here knows: export it "
             f"again with {newest} at most"
         )
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise InputError(f"initializer {name!r} is a sparse tensor: export it dense")
     for index, node in enumerate(model.graph.node):
         _admit_node(node, node.name or f"{node.op_type}_{index}")
     # Surgery itself may have found that no integer kernel reads any of them.
@@ -106,6 +107,8 @@ def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
 
 def _admit_node(node: onnx.NodeProto, name: str) -> None:
     where = f"{node.op_type} node {name!r}"
+    if any(x.HasField("sparse_tensor") for x in node.attribute):
+        raise InputError(f"{where} holds a sparse tensor: export it dense")
     if any(
         x.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) for x in node.attribute
     ):
@@ -174,6 +177,14 @@ def _check_external(model: onnx.ModelProto, file: Path) -> None:
                 f"{file}: tensor {name!r} has its data in {location!r}, which is missing: "
                 "keep the data files beside it"
             )
+
+
+def _check_size(file: Path, whole_bytes: int, where: str = "") -> None:
+    if whole_bytes > PROTOBUF_LIMIT_BYTES:
+        raise InputError(
+            f"{file} holds {whole_bytes / 1e9:.1f} GB{where}: "
+            "split the network, as graphs beyond protobuf's 2 GB cannot be rewritten"
+        )
 
 
 def _stored_bytes(model: onnx.ModelProto, folder: Path) -> dict[str, int]:

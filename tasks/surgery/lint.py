@@ -12,6 +12,7 @@ import onnx_graphsurgeon as gs
 from schemas.base import Target
 from schemas.surgery import Finding, LintReport
 from tasks.surgery.contract import Pass
+from tasks.surgery.intake import admit
 from tasks.surgery.passes.drop_casts import DropCasts
 from tasks.surgery.passes.fold_constants import FoldConstants
 from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
@@ -37,7 +38,9 @@ def lint(model: onnx.ModelProto, target: Target) -> LintReport:
     """What ``target``'s compiler would refuse or make little of, with the nodes and the fixes.
 
     Errors are refused, run in float without a word, or compute something else; warnings cost speed.
+    Raises InputError where the graph is not a statically quantized one: no rule would see anything.
     """
+    admit(model, "int8")
     written, placed = graph_with_shapes(model), graph_with_shapes(model)
     # Constants are constants whether they are initializers or nodes.
     FoldConstants().apply(written)

@@ -38,6 +38,16 @@ class Grid:
         return self.scale.size == 1
 
     @property
+    def is_positive(self) -> bool:
+        """Whether every scale is a number above 0."""
+        return bool(np.all(np.isfinite(self.scale)) and np.all(self.scale > 0))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are as many zero-points as scales, or one."""
+        return self.zero_point.size in (1, self.scale.size)
+
+    @property
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest integer of the type."""
         info = np.iinfo(self.dtype)

@@ -103,6 +103,17 @@ def other_types(graph: gs.Graph) -> Found:
             yield node.name, f"{dtype}, blocks of {grid_of(node).block_size}"
 
 
+def broken_grids(graph: gs.Graph) -> Found:
+    for node in _quantizers(graph):
+        if not has_grid(node):
+            continue
+        grid = grid_of(node)
+        if not grid.is_positive:
+            yield node.name, "a scale that is not a positive number"
+        elif not grid.is_complete:
+            yield node.name, f"{grid.zero_point.size} zero-points for {grid.scale.size} scales"
+
+
 def half_quantized(graph: gs.Graph) -> Found:
     for node in graph.nodes:
         if node.op in WEIGHTED and not node.domain:

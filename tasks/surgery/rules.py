@@ -124,6 +124,15 @@ RULES: tuple[Rule, ...] = (
         checks.clipping_unsigned,
     ),
     Rule(
+        "QDQ111",
+        "error",
+        "as written",
+        ALL,
+        "the grid maps integers to nothing",
+        "calibrate again, and export with one zero-point for each scale",
+        checks.broken_grids,
+    ),
+    Rule(
         "QDQ201",
         "warning",
         "placement",

@@ -148,6 +148,15 @@ def foreign(model: onnx.ModelProto) -> None:
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
+def sparse(model: onnx.ModelProto) -> None:
+    """A constant of which only two values are stored."""
+    parts = np.float32([1, 2]), np.int64([0, 3])
+    values = helper.make_sparse_tensor(*map(onnx.numpy_helper.from_array, parts), [4])
+    model.graph.node.insert(
+        0, helper.make_node("Constant", [], ["odd"], "sparse", sparse_value=values)
+    )
+
+
 def cycle(model: onnx.ModelProto) -> None:
     model.graph.node[0].input[0] = model.graph.node[-1].output[0]
 

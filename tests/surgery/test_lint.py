@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from schemas.base import Target
+from schemas.errors import InputError
 from tasks.surgery.lint import lint
 from tasks.surgery.repair import repair
 from tests.surgery.qdq_builder import Builder
@@ -104,6 +105,23 @@ def test_only_one_factor_of_a_product_is_quantized() -> None:
     found = codes(builder.model(conv))
     assert found["QDQ208"] == 1
     assert found["QDQ203"] == 1
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_scale_that_is_not_a_positive_number(scale: float) -> None:
+    builder = Builder()
+    found = codes(conv_behind(builder, builder.pair("input", scale)), "onnxruntime")
+    assert found["QDQ111"] == 2
+
+
+def test_a_graph_that_no_rule_sees_anything_in_is_refused_and_not_passed() -> None:
+    builder = Builder()
+    with pytest.raises(InputError, match="quantize the network first"):
+        lint(builder.model(builder.op("Relu", "input")), "tensorrt")
+    model = conv_behind(Builder(), "input")
+    model.graph.node[0].domain = "com.microsoft"
+    with pytest.raises(InputError, match=r"of domain 'com\.microsoft'"):
+        lint(model, "tensorrt")
 
 
 def test_weights_of_minus_128() -> None:

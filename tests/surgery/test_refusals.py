@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from schemas.errors import InputError
 from tasks.surgery.intake import read_model
@@ -195,3 +195,31 @@ def test_a_model_beyond_2_gb_is_refused_before_it_is_read(tmp_path: Path) -> Non
     message = reading(file)
     assert "3.0 GB" in message
     assert weights.name in message
+
+
+def test_so_is_one_that_has_them_in_the_file_itself(tmp_path: Path) -> None:
+    file = tmp_path / "large.onnx"
+    with file.open("wb") as written:
+        # The disk holds nothing of it.
+        written.truncate(3 * 10**9)
+    assert "3.0 GB" in reading(file)
+
+
+def test_a_constant_of_text_stays_and_a_sparse_one_is_refused() -> None:
+    builder = Builder()
+    for value in ("a", "b"):
+        builder.nodes.append(
+            helper.make_node("Constant", [], [f"text_{value}"], f"text_{value}", value_string=value)
+        )
+    same = builder.op("Cast", builder.op("Equal", "text_a", "text_b"), to=TensorProto.FLOAT)
+    added = builder.op("Add", builder.conv(builder.pair("input", 0.1), 4, 4), same)
+    model = builder.model(added, opset=19)
+    repaired, _ = repair(model, "tensorrt")
+    assert {"text_a", "text_b"} <= {node.name for node in repaired.graph.node}
+    values = helper.make_sparse_tensor(
+        numpy_helper.from_array(np.ones(1, np.float32), "values"),
+        numpy_helper.from_array(np.zeros(1, np.int64), "indices"),
+        [4],
+    )
+    model.graph.sparse_initializer.append(values)
+    assert "initializer 'values' is a sparse tensor" in refusal(model)

@@ -22,7 +22,7 @@ class FoldConstants(Pass):
     2. ConstantOfShape, Cast, Identity, Reshape, Squeeze, Unsqueeze and Transpose of initializers
        are computed here: exporters build zero-points and bias scales that way.
     3. A constant that is an output of the graph stays a node.
-    4. Everything else, shape arithmetic included, is left to the compiler.
+    4. Everything else, shape arithmetic and strings included, is left to the compiler.
     """
 
     name = "fold_constants"
@@ -42,7 +42,11 @@ class FoldConstants(Pass):
 
     def left(self, graph: gs.Graph) -> list[str]:
         return [
-            n.name for n in graph.nodes if n.op == "Constant" and not is_output(graph, n.outputs[0])
+            n.name
+            for n in graph.nodes
+            if n.op == "Constant"
+            and not is_output(graph, n.outputs[0])
+            and _constant_value(n) is not None
         ]
 
 

@@ -41,9 +41,9 @@ class Screen(Pass):
             raise InputError(
                 f"{where} quantizes to {kind}: quantize to int8 or uint8, which can be repaired"
             )
-        if not np.all(np.isfinite(grid.scale)) or not np.all(grid.scale > 0):
+        if not grid.is_positive:
             raise InputError(f"{where} has a scale that is not a positive number: calibrate again")
-        if grid.zero_point.size not in (1, grid.scale.size):
+        if not grid.is_complete:
             raise InputError(
                 f"{where} has {grid.zero_point.size} zero-points for {grid.scale.size} scales: "
                 "export it again"
