@@ -32,11 +32,10 @@ def training_job(calibration_seed: int = 0) -> Job:
 
 
 def test_a_second_run_is_all_cached(
-    first_run: tuple[Workshop, ReportResult],
+    warm: Workshop, first_run: tuple[Workshop, ReportResult]
 ) -> None:
-    workshop, first = first_run
-    assert workshop.run(small_job()) == first
-    assert workshop.ran() == set()
+    assert warm.run(small_job()) == first_run[1]
+    assert warm.ran() == set()
 
 
 def test_another_calibration_seed_calibrates_anew_but_does_not_train(workshop: Workshop) -> None:

@@ -63,7 +63,7 @@ def test_observers_on_the_command_line(text: str) -> None:
     if text == "minmax,":
         assert _observers(text) == ("minmax",)
         return
-    with pytest.raises(InputError, match=r"known|at least one"):
+    with pytest.raises(InputError, match=r"no such observer|at least one"):
         _observers(text)
 
 
