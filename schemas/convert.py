@@ -65,9 +65,10 @@ class QuantizationConfig(Strict):
     last_layer: LayerPolicy = Field(
         default="int8", description="the last convolution or linear layer"
     )
-    kernels: Literal["x86", "fbgemm", "onednn", "qnnpack"] = Field(
-        default="x86",
-        description="PyTorch's quantized kernels that the INT8 model is evaluated with",
+    kernels: Literal["auto", "x86", "fbgemm", "onednn", "qnnpack"] = Field(
+        default="auto",
+        description="PyTorch's quantized kernels that the INT8 model is evaluated with; auto: the "
+        "first of x86, onednn and qnnpack whose sums do not saturate on this processor",
     )
 
 

@@ -11,7 +11,7 @@ from schemas.errors import InputError, cause
 from tasks.models.exporter import write_onnx
 from tasks.models.prepare.quantizable import is_quantizable, traced
 from tasks.models.prepare.reach import value_read_from
-from tasks.models.prepare.trace import DataDependentError, UntraceableError
+from tasks.models.prepare.trace import DataDependentError, UntraceableError, undecidable
 from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tasks.models.selection import WEIGHTED, Selection
 
@@ -49,7 +49,7 @@ def choose(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Cho
         if refusal is None:
             return Choice("eager", "prepared automatically: it traces, quantizes and exports")
     except DataDependentError as error:
-        raise _undecidable(model, str(error)) from error
+        raise undecidable(model, error) from error
     except UntraceableError as error:
         _check_decisions(model, example)
         refusal = str(error)
@@ -64,14 +64,7 @@ def _check_decisions(model: nn.Module, example: Tensor) -> None:
     """No interface makes a graph of code that branches on values: each would keep one case."""
     line = value_read_from(model, example)
     if line is not None:
-        raise _undecidable(model, f"its forward decides by the values of the images ({line})")
-
-
-def _undecidable(model: nn.Module, reason: str) -> InputError:
-    return InputError(
-        f"model {type(model).__name__}: {reason}: write the branch with torch.where, or take it "
-        "out of forward"
-    )
+        raise undecidable(model, f"its forward decides by the values of the images ({line})")
 
 
 def _last_resort(

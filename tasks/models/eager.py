@@ -11,7 +11,6 @@ the FP32 network are all that is needed to make the INT8 network again.
 Source: PyTorch's quantization documentation, eager mode; NVIDIA's explicit-quantization scheme.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.ao.quantization import convert, prepare
 
@@ -19,10 +18,11 @@ from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.integer_modules import IntegerModules, fix_scales, qconfig
+from tasks.models.kernels import mend_clamps, use_kernels
 from tasks.models.prepare.clamped import drop_relus
 from tasks.models.prepare.explain import explain
 from tasks.models.prepare.quantizable import Quantizable, as_written, is_quantizable, quantizable
-from tasks.models.prepare.trace import UntraceableError
+from tasks.models.prepare.trace import DataDependentError, undecidable
 from tasks.models.quantizer import Exporter
 from tasks.models.quiet import quiet
 from tasks.models.selection import Selection
@@ -45,7 +45,7 @@ def prepare_for_calibration(model: nn.Module, config: QuantizationConfig) -> nn.
 
 def _observed(made: Quantizable, model: nn.Module, config: QuantizationConfig) -> nn.Module:
     """A quantizable network with its observers, and what ``read_ranges`` must know of it."""
-    torch.backends.quantized.engine = config.kernels
+    use_kernels(model, config)
     network = made.network
     selection = Selection(model, config)
     network.qconfig = qconfig(config.observer, config)  # type: ignore[assignment]
@@ -71,6 +71,7 @@ def _converted(prepared: nn.Module, table: CalibrationTable) -> nn.Module:
     with quiet():
         int8: nn.Module = convert(prepared, inplace=True)  # type: ignore[no-untyped-call]
     drop_relus(int8)
+    mend_clamps(int8)
     return int8
 
 
@@ -102,8 +103,5 @@ class EagerQuantizer(IntegerModules):
 def _quantizable(model: nn.Module, config: QuantizationConfig, example: Tensor) -> Quantizable:
     try:
         return quantizable(model, config, example)
-    except UntraceableError as error:
-        raise InputError(
-            f"model {type(model).__name__}: {error}: write the branch with torch.where, or take it "
-            "out of forward"
-        ) from error
+    except DataDependentError as error:
+        raise undecidable(model, error) from error

@@ -6,7 +6,6 @@ it. Kept for those who have results in this mode to compare with.
 
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
@@ -15,7 +14,8 @@ from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError, cause
 from tasks.models.integer_modules import IntegerModules, fix_scales, qconfig
-from tasks.models.prepare.trace import UntraceableError, trace
+from tasks.models.kernels import mend_clamps, use_kernels
+from tasks.models.prepare.trace import DataDependentError, UntraceableError, trace, undecidable
 from tasks.models.quantizer import Exporter
 from tasks.models.quiet import quiet
 from tasks.models.selection import WEIGHTED, Selection
@@ -31,7 +31,7 @@ class FxQuantizer(IntegerModules):
         """See ``Quantizer``."""
         graph = _traced(model, example)
         selection = Selection(model, config, _order(graph))
-        torch.backends.quantized.engine = config.kernels
+        use_kernels(model, config)
         mapping = QConfigMapping().set_global(qconfig(config.observer, config))
         for name, module in graph.named_modules():
             if not name:
@@ -57,6 +57,7 @@ class FxQuantizer(IntegerModules):
         fix_scales(prepared, table)
         with quiet():
             int8: nn.Module = convert_fx(prepared)
+        mend_clamps(int8)
         return int8
 
     def explain(
@@ -95,6 +96,8 @@ def _scale(module: Any) -> float | None:
 def _traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
     try:
         graph, _ = trace(model, example)
+    except DataDependentError as error:
+        raise undecidable(model, error) from error
     except UntraceableError as error:
         raise InputError(
             f"model {type(model).__name__}: {error}; FX graph mode needs a traceable network: "

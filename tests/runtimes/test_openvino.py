@@ -1,5 +1,6 @@
 """OpenVINO plans compute what the graph says, at any batch, with the threads asked for."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tasks.runtimes import openvino
 from tasks.runtimes.clock import time_calls
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoRuntime
+from tasks.runtimes.processor import cpu
 from tests.runtimes.qdq_graphs import export, quantize
 
 RUNTIME = OpenVinoRuntime()
@@ -33,8 +35,10 @@ def images(count: int, size: int = 32) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 5, 16])
 def test_logits_are_those_of_onnx_runtime(plan: Path, resnet18_int8: Path, count: int) -> None:
     expected = OnnxRuntimeSession(resnet18_int8).infer(images(count))
-    # A few roundings fall the other way, each a step of one activation.
-    np.testing.assert_allclose(RUNTIME.open(plan).infer(images(count)), expected, atol=0.05)
+    # A few roundings fall the other way, each a step of one activation. Without an 8-bit dot
+    # product oneDNN halves weights that meet int8, to keep its 16-bit sums from saturating.
+    tolerance = 0.05 if "vnni" in cpu()["cpu_flags"] else 0.15
+    np.testing.assert_allclose(RUNTIME.open(plan).infer(images(count)), expected, atol=tolerance)
 
 
 def test_the_rest_of_the_network_stays_float32(resnet18: Path, tmp_path: Path) -> None:
@@ -148,6 +152,27 @@ def test_a_time_for_every_call(plan: Path) -> None:
     times = RUNTIME.open(plan, threads=1).time(images(1), 7)
     assert times.shape == (7,)
     assert (times > 0).all()
+
+
+def test_what_openvino_itself_takes_is_part_of_the_call(plan: Path) -> None:
+    """Both of one call: the way there from Python is in the one and not in the other."""
+    session, around = RUNTIME.open(plan, threads=1), []
+
+    def timed(*arguments: object, **options: object) -> object:
+        started = time.perf_counter_ns()
+        try:
+            return infer(*arguments, **options)
+        finally:
+            around.append((time.perf_counter_ns() - started) / 1e6)
+
+    session.time(images(2), 1)
+    request = session._requests[2, 3, 32, 32]
+    infer, request.infer = request.infer, timed
+    phases = session.time_phases(images(2), 9)
+    assert phases.compute.shape == (9,)
+    assert (phases.compute > 0).all()
+    assert (phases.compute < around).all()
+    assert not phases.h2d.size
 
 
 def test_images_of_another_size_are_refused(plan: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from schemas.errors import InputError
+
 # They turn what a tensor holds into a Python value.
 _READS_VALUES = frozenset({"item", "tolist", "is_nonzero", "equal", "allclose"})
 
@@ -25,6 +27,14 @@ class UntraceableError(Exception):
 
 class DataDependentError(UntraceableError):
     """What the code does depends on the values of the images, so no graph holds it."""
+
+
+def undecidable(model: nn.Module, reason: object) -> InputError:
+    """What is said where no interface can make a graph: each would keep one case."""
+    return InputError(
+        f"model {type(model).__name__}: {reason}: write the branch with torch.where, or take it "
+        "out of forward"
+    )
 
 
 def trace(model: nn.Module, example: Tensor) -> tuple[fx.GraphModule, Any]:

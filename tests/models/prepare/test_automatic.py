@@ -103,8 +103,9 @@ def test_a_table_through_json_keeps_every_scale(images: Tensor) -> None:
     assert CalibrationTable.model_validate_json(table.model_dump_json()) == table
 
 
+@pytest.mark.parametrize("kernels", ["x86", "onednn", "qnnpack"])
 def test_relu6_is_a_clip_behind_its_convolution_on_one_grid(
-    images: Tensor, tmp_path_factory: pytest.TempPathFactory
+    kernels: str, images: Tensor, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     class Hot(nn.Module):
         def __init__(self) -> None:
@@ -118,8 +119,9 @@ def test_relu6_is_a_clip_behind_its_convolution_on_one_grid(
     torch.manual_seed(0)
     network = Hot().eval()
     network.conv.weight.data *= 40
-    table = observe(network, [images], CONFIG, images_sha256="")
-    int8 = EAGER.convert_with_table(network, CONFIG, table, EXAMPLE)
+    config = CONFIG.model_copy(update={"kernels": kernels})
+    table = observe(network, [images], config, images_sha256="")
+    int8 = EAGER.convert_with_table(network, config, table, EXAMPLE)
     entry = table.tensors["conv.inner.activation_post_process"]
     assert entry.maximum == 6.0
     with torch.inference_mode():

@@ -16,7 +16,7 @@ from tasks.models.eager import EagerQuantizer
 from tasks.models.integer_modules import read_ranges
 from tasks.models.prepare.automatic import rewritten
 from tasks.models.prepare.trace import UntraceableError
-from tasks.models.quantizer import NOTHING_SEEN
+from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tests.models.prepare.networks import (
     SHAPE,
     Deciding,
@@ -64,8 +64,7 @@ def with_nan() -> nn.Module:
 
 def settle(network: nn.Module, config: QuantizationConfig) -> None:
     """What calibration does first."""
-    choose(network, config, EXAMPLE)
-    EAGER.prepare(network, config, EXAMPLE)
+    quantizer(choose(network, config, EXAMPLE).mode).prepare(network, config, EXAMPLE)
 
 
 def state_dict() -> dict[str, Tensor]:
@@ -98,8 +97,16 @@ def test_a_factory_that_returns_a_state_dict_is_told_what_to_return() -> None:
         build_model(f"{__name__}:state_dict", {})
 
 
-@pytest.mark.parametrize("mode", ["auto", "eager"])
-@pytest.mark.parametrize("kind", [Deciding, UntraceableDeciding])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        (Deciding, "auto"),
+        (Deciding, "eager"),
+        (Deciding, "fx"),
+        (UntraceableDeciding, "auto"),
+        (UntraceableDeciding, "eager"),
+    ],
+)
 def test_a_branch_on_the_images_values_is_refused_with_its_line(
     kind: type[nn.Module], mode: str
 ) -> None:
