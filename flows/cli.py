@@ -1,5 +1,6 @@
 """The command line."""
 
+import gc
 import re
 import shlex
 import signal
@@ -60,14 +61,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print it")
     ] = False,
-    debug: Annotated[
+    debug: Annotated[  # noqa: ARG001
         bool, typer.Option("--debug", help="show tracebacks, whatever the command")
     ] = False,
 ) -> None:
     """main() looks for --debug among all arguments; here it is known before any command."""
+    gc.enable()
 
 
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -115,6 +117,8 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command; a mistake of the user is one line on stderr and exit status 2."""
+    # What imports and help make stays: looking for garbage in it would take a tenth of --help.
+    gc.disable()
     # A terminated run ends like an interrupted one, so that the Prefect server it started ends too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,11 +1,10 @@
 """What every schema shares."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Target = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
-"""Whose dialect a repaired graph speaks, and which compiler gets it."""
+from schemas.target import Target as Target
 
 DottedName = Annotated[
     str,

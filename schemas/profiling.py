@@ -25,6 +25,11 @@ QUANTILES = (*range(0, 100, 2), 99)
 """Percentages at which a distribution is kept, to be drawn."""
 
 
+def threads_of(threads: int) -> str:
+    """A thread count in words; 0 stands for all."""
+    return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
+
+
 class SweepConfig(Strict):
     """INT8 against FP32 at every batch and image size; what is left out of the profile else."""
 

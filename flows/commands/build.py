@@ -5,21 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands.options import Json, Quiet
+from flows.commands.options import Compiler, Json, Quiet
 from flows.commands.output import log_to_stderr
 
 if TYPE_CHECKING:
     from schemas.base import Strict
     from schemas.engine import Manifest
 
-Engine = Literal["openvino", "tensorrt_rtx", "tensorrt"]
 Number = Literal["float32", "float16", "int8", "int8+fp16"]
 
 
 def build(
     graph: Annotated[Path, typer.Argument(metavar="ONNX", help="the graph, with Q/DQ for INT8")],
     plan: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="file to write")],
-    engine: Annotated[Engine, typer.Option(help="which compiler")] = "openvino",
+    engine: Annotated[
+        Compiler,
+        typer.Option(metavar="ENGINE", help="which compiler: openvino, tensorrt_rtx or tensorrt"),
+    ] = "openvino",
     options: Annotated[
         list[str],
         typer.Option(
@@ -47,7 +49,7 @@ def build(
 
         enginesmith build resnet18-int8.onnx -o resnet18.plan
 
-        enginesmith build resnet18-int8.onnx -o resnet18.plan --engine tensorrt_rtx
+        enginesmith build resnet18-int8.onnx -o resnet18.plan --engine tensorrt_rtx \\
         --option compute_capability=8.9 --option contract.convs_int8=all
     """
     from tasks.engine.build import already_built, build_engine, check_target, precision_of
@@ -75,7 +77,7 @@ def build(
     raise typer.Exit(0 if all(gate.passed for gate in manifest.contract) else 1)
 
 
-def parse_options(engine: Engine, settings: list[str]) -> "Strict":
+def parse_options(engine: Compiler, settings: list[str]) -> "Strict":
     """An engine's config from ``field.field=value`` settings, the values in YAML.
 
     Raises InputError naming the setting that is wrong, and the fix.

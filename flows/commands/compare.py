@@ -62,7 +62,7 @@ def compare(
 
 
 def _print(found: "Comparison", *, every_layer: bool) -> None:
-    from flows.commands.output import console
+    from flows.commands.output import console, say
     from tasks.compare.words import (
         graph_lines,
         is_timed,
@@ -75,9 +75,9 @@ def _print(found: "Comparison", *, every_layer: bool) -> None:
     out = console()
     names = (found.left.label, found.right.label)
     for side in (found.left, found.right):
-        out.print(verdict_of(side), soft_wrap=True)
+        say(verdict_of(side))
     for caution in found.cautions:
-        out.print(f"caution: {caution}", soft_wrap=True, style="yellow")
+        say(f"caution: {caution}", "yellow")
     if not found.config:
         out.print("the jobs are the same")
     for title, rows in sections(found):
@@ -89,8 +89,8 @@ def _print(found: "Comparison", *, every_layer: bool) -> None:
         out.print()
         _figures(engine.target, names, engine.figures)
         for line in graph_lines(engine):
-            out.print(f"graph: {line}", soft_wrap=True)
-        out.print(f"layers: {layers_line(engine)}", soft_wrap=True)
+            say(f"graph: {line}")
+        say(f"layers: {layers_line(engine)}")
         cells = [layer_cells(row) for row in engine.layers if every_layer or not row.same]
         shares = ("share", "share") if is_timed(engine) else ()
         if cells:

@@ -30,7 +30,7 @@ def doctor(as_json: Json = False) -> None:
 
     from rich.table import Table
 
-    from flows.commands.output import console
+    from flows.commands.output import console, say
 
     out = console()
     installed = Table("package", "version", box=None, pad_edge=False)
@@ -43,11 +43,11 @@ def doctor(as_json: Json = False) -> None:
         out.print(part)
     missing = [name for name, version in packages.items() if version is None]
     if missing:
-        out.print(f"{', '.join(missing)} missing: {INSTALL}", style="red", soft_wrap=True)
+        say(f"{', '.join(missing)} missing: {INSTALL}", "red")
     for row in engines:
         if row["advice"]:
             what = "does not build here" if row["builds"] == "no" else "does not run here"
-            out.print(f"{row['engine']} {what}: {row['advice']}", style="yellow", soft_wrap=True)
+            say(f"{row['engine']} {what}: {row['advice']}", "yellow")
     out.print("next: enginesmith init, or enginesmith run jobs/quickstart.yaml", soft_wrap=True)
 
 

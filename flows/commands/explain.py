@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.commands.options import Json, Overrides
+from flows.commands.output import console, say
 
 if TYPE_CHECKING:
     from schemas.convert import ConvertSummary
@@ -114,36 +115,26 @@ def _of_run(report: "RunReport", place: Path) -> "ConvertSummary":
 
 
 def _print(summary: "ConvertSummary") -> None:
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(
-        width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False
-    )
+    out = console()
     grid = Table("module", "is a", "became", "", "scale", "why", box=None, pad_edge=False)
     for row in summary.modules:
         precision = "int8" if row.quantized else "float"
         scale = "" if row.scale is None else f"{row.scale:.4g}"
         grid.add_row(row.name, row.kind, row.became, precision, scale, row.why)
-    console.print(grid)
+    out.print(grid)
     integer = sum(row.quantized for row in summary.modules)
-    console.print(
+    out.print(
         f"{integer} of {len(summary.modules)} INT8, by {summary.mode}: {summary.reason}",
         soft_wrap=True,
     )
 
 
 def _print_layers(errors: "LayerErrors") -> None:
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(
-        width=None if sys.stdout.isatty() else 200, highlight=False, markup=False, emoji=False
-    )
+    out = console()
     forms = ("INT8 torch", "graph", "engine", "engine to INT8")
     grid = Table("layer", "op", *forms, "", box=None, pad_edge=False)
     for layer in errors.layers:
@@ -153,7 +144,7 @@ def _print_layers(errors: "LayerErrors") -> None:
         said += ["first differs from PyTorch"] * (layer.name == errors.diverges_at)
         grid.add_row(layer.name, layer.op, *shown, ", ".join(said))
     count = errors.images
-    console.print(f"\n{errors.target}: dB of signal over noise against FP32, {count} images")
-    console.print(grid)
+    out.print(f"\n{errors.target}: dB of signal over noise against FP32, {count} images")
+    out.print(grid)
     for line in errors.findings:
-        console.print(line, soft_wrap=True)
+        say(line)

@@ -48,7 +48,9 @@ def history(
     if html is not None:
         if job is None:
             raise InputError("--html draws one job: name it, enginesmith history JOB --html FILE")
-        html.write_text(_page(job, found[job]), encoding="utf-8")
+        from flows.commands.output import write_page
+
+        write_page(html, _page(job, found[job]))
     if as_json:
         document = {name: _as_document(each) for name, each in found.items()}
         typer.echo(json.dumps(document if job is None else document[job], indent=2))
@@ -77,8 +79,9 @@ def _page(job: str, history: "History") -> str:
 
 
 def _print(job: str, history: "History", *, last: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from flows.commands.output import console, say
 
     table = Table(
         *("build", "finished", "engine", "top-1", "INT8 over FP32", "plan MB", "kernels", "gates"),
@@ -91,15 +94,16 @@ def _print(job: str, history: "History", *, last: bool) -> None:
     for build in builds:
         for row in _rows(build):
             table.add_row(*row)
-    console = Console(soft_wrap=True)
-    console.print(table, soft_wrap=True)
+    console().print(table)
     for build, before in zip(history.builds[1:], history.builds, strict=False):
         if not last or build is history.builds[-1]:
             for line in _notes(build, before):
-                console.print(line, soft_wrap=True)
+                say(line)
 
 
 def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
+    from schemas.profiling import threads_of
+
     rows: list[tuple[str, ...]] = []
     for place, engine in enumerate(build.engines):
         speed = next(iter(engine.speedups), None)
@@ -110,9 +114,7 @@ def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
                 *head,
                 engine.engine,
                 "" if engine.top1 is None else f"{engine.top1:.4f}",
-                "not run"
-                if speed is None
-                else f"{speed.ratio:.2f}x, {speed.threads or 'all'} thr.",
+                f"{speed.ratio:.2f}x on {threads_of(speed.threads)}" if speed else "not run",
                 f"{engine.plan_bytes / 1e6:.2f}",
                 f"{engine.kernels}",
                 verdict,

@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.options import Artifacts, Json
-
-Engine = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
+from flows.commands.options import Artifacts, Json, numbers
+from schemas.target import Target
 
 
 def infer(
@@ -23,8 +22,12 @@ def infer(
     ],
     top: Annotated[int, typer.Option(min=1, help="how many classes to name")] = 5,
     engine: Annotated[
-        Engine | None,
-        typer.Option(help="which of a published version; left out: the first that runs here"),
+        Target | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="which of a published version, such as openvino; left out: the first that runs "
+            "here",
+        ),
     ] = None,
     fit: Annotated[
         bool, typer.Option("--fit", help="stretch and convert images that do not fit")
@@ -59,7 +62,7 @@ def infer(
 
         enginesmith infer quickstart photos/
 
-        enginesmith infer resnet18.onnx cat.jpg --size 224x224 --crop 0.875
+        enginesmith infer resnet18.onnx cat.jpg --size 224x224 --crop 0.875 \\
         --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --classes imagenet.txt
     """
     from schemas.errors import InputError
@@ -71,8 +74,8 @@ def infer(
         image_size=None if size is None else _size(size),
         center_crop=crop,
         mode=mode,
-        mean=None if mean is None else _numbers("--mean", mean),
-        std=None if std is None else _numbers("--std", std),
+        mean=None if mean is None else numbers("--mean", mean),
+        std=None if std is None else numbers("--std", std),
     )
     try:
         paths = find_images(images)
@@ -93,17 +96,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise InputError(f"--size {text}: write it as HEIGHTxWIDTH in pixels, such as 224x224")
     return int(height), int(width)
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    import math
-
-    from schemas.errors import InputError
-
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = (math.nan,)
-    if not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
-        raise InputError(f"{option} {text}: write it as numbers with commas, such as 0.5,0.5,0.5")
-    return values

@@ -1,11 +1,15 @@
 """``enginesmith init``: a job file for the user's own network."""
 
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from flows.commands.options import Json
 
 if TYPE_CHECKING:
     from schemas.base import Target
@@ -28,7 +32,7 @@ def init(
     data: Annotated[
         str | None,
         typer.Option(
-            help="a folder or tar of images (train|test/<class>/<image>), fashion_mnist, cifar10, "
+            help="a folder or tar of images (train|test/CLASS/IMAGE), fashion_mnist, cifar10, "
             "or a dataset callable such as mypackage.data:open_split"
         ),
     ] = None,
@@ -44,6 +48,7 @@ def init(
         typer.Option(help="what to build, such as openvino,tensorrt_rtx; left out: what runs here"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace a file that is there")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a commented job file for your network.
 
@@ -53,9 +58,10 @@ def init(
 
         enginesmith init
 
-        enginesmith init jobs/mine.yaml --factory mynet:Net --weights mynet.safetensors
+        enginesmith init jobs/mine.yaml --factory mynet:Net --weights mynet.safetensors \\
         --data photos/ --classes 10 --size 224
     """
+    from flows.commands.output import writing
     from flows.newjob import Answers, job_text, name_of
     from schemas.errors import InputError
 
@@ -63,19 +69,19 @@ def init(
         raise InputError(
             f"{file} is there already: choose another name, or replace it with --force"
         )
-    asked = sys.stdin.isatty() and sys.stdout.isatty()
+    asked = sys.stdin.isatty() and sys.stderr.isatty()
     missing = [f"--{name}" for name, value in (("factory", factory), ("data", data)) if not value]
     if missing and not asked:
         raise InputError(
             f"init has no {' and no '.join(missing)}: give them, or use a terminal to be asked"
         )
     if missing:
-        factory = factory or typer.prompt("Network, as package.module:callable")
-        weights = weights or typer.prompt(
+        factory = factory or _ask("Network, as package.module:callable")
+        weights = weights or _ask(
             "Weights: a safetensors file, pretrained (the callable's own) or train",
             default="pretrained",
         )
-        data = data or typer.prompt(
+        data = data or _ask(
             "Images: a folder or tar, fashion_mnist, cifar10, or package.module:callable"
         )
         classes = classes or _number("Classes, given to the callable as num_classes (0: do not)")
@@ -93,20 +99,26 @@ def init(
         training_images=_training_images(Path(data)),
     )
     text = job_text(answers, file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with writing("init:", file):
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"{file} cannot be written ({error.strerror}): choose a folder of yours"
-        ) from error
+    missing_yet = _what_is_missing(file)
+    following = shlex.join(["enginesmith", "explain", str(file)])
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "missing": missing_yet, "next": following}))
+        return
     typer.echo(f"wrote {file}")
-    _say_what_is_missing(file)
-    typer.echo(f"next: enginesmith explain {file}")
+    if missing_yet is not None:
+        typer.echo(f"not there yet: {missing_yet}", err=True)
+    typer.echo(f"next: {following}")
+
+
+def _ask(question: str, **options: Any) -> Any:
+    """On stderr: what is piped from stdout is the answer alone."""
+    return typer.prompt(question, err=True, **options)
 
 
 def _number(question: str) -> int | None:
-    answer: int = typer.prompt(question, default=0, type=int)
+    answer: int = _ask(question, default=0, type=int)
     return answer or None
 
 
@@ -150,7 +162,7 @@ def _those_that_run() -> "tuple[Target, ...]":
     return ("openvino",) if engine.cannot_run() else ("tensorrt",)
 
 
-def _say_what_is_missing(file: Path) -> None:
+def _what_is_missing(file: Path) -> str | None:
     """What the job names and is not there yet; the file is good all the same."""
     from flows.jobfile import load_job
     from flows.jobs_folder import trust
@@ -161,4 +173,5 @@ def _say_what_is_missing(file: Path) -> None:
     try:
         check(load_job(file))
     except InputError as error:
-        typer.echo(f"not there yet: {error}", err=True)
+        return str(error)
+    return None

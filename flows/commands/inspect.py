@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.commands.build import Engine
-from flows.commands.options import Json
+from flows.commands.options import Compiler, Json
+from flows.commands.output import console
 
 if TYPE_CHECKING:
     from schemas.engine import Layer, LayerPair, LayerTable
@@ -23,7 +23,13 @@ def inspect(
     other: Annotated[
         Path | None, typer.Option("--vs", metavar="OTHER", help="a second one to set beside it")
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="what an ONNX file is compiled with")] = "openvino",
+    engine: Annotated[
+        Compiler,
+        typer.Option(
+            metavar="ENGINE",
+            help="what an ONNX file is compiled with: openvino, tensorrt_rtx or tensorrt",
+        ),
+    ] = "openvino",
     profile: Annotated[
         Path | None,
         typer.Option(metavar="JSON", help="times of PLAN, from trtexec --exportProfile"),
@@ -123,7 +129,7 @@ def _print_table(table: "LayerTable", title: str) -> None:
                 "" if layer.time_ms is None else f"{layer.time_ms / total:.1%}",
             ]
         grid.add_row(*row, _flags(layer, bool(table.integer_convolutions)))
-    _console().print(grid)
+    console().print(grid)
 
 
 def _print_pairs(
@@ -147,7 +153,7 @@ def _print_pairs(
             row += [f"{x:.4f}" if x is not None else "" for x in (ours, theirs)]
             row.append(f"{theirs / ours:.2f}" if ours and theirs else "")
         grid.add_row(*row)
-    _console().print(grid)
+    console().print(grid)
 
 
 def _kinds(layers: tuple["Layer", ...], table: "LayerTable") -> str:
@@ -178,12 +184,3 @@ def _flags(layer: "Layer", mixed: bool) -> str:
     if mixed and layer.is_convolution and layer.is_integer is False:
         flags.append("float conv")
     return ", ".join(flags)
-
-
-def _console() -> Any:
-    import sys
-
-    from rich.console import Console
-
-    # Piped, the table is for a file or a tool: no line may be cut to a terminal's width.
-    return Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False)

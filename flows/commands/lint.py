@@ -7,12 +7,18 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Json
-from flows.commands.surgery import Compiler
+from schemas.target import Target
 
 
 def lint(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="a quantized ONNX graph")],
-    target: Annotated[Compiler, typer.Option(help="whose compiler gets the graph")],
+    target: Annotated[
+        Target,
+        typer.Option(
+            metavar="ENGINE",
+            help="whose compiler gets the graph: openvino, tensorrt_rtx, tensorrt or onnxruntime",
+        ),
+    ],
     every: Annotated[
         bool, typer.Option("--all", help="name every node, not the first few")
     ] = False,

@@ -1,9 +1,13 @@
 """Options that commands share."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+Compiler = Literal["openvino", "tensorrt_rtx", "tensorrt"]
+"""The engines that write plans of their own."""
 
 
 def finished_jobs(context: typer.Context, incomplete: str) -> list[str]:
@@ -37,3 +41,16 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="results and failures only: no progress")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks and Prefect's own log")]
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """The numbers of ``text``, one a channel; raises InputError where an image cannot have them."""
+    from schemas.errors import InputError
+
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = (math.nan,)
+    if not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
+        raise InputError(f"{option} {text}: write it as numbers with commas, such as 0.5,0.5,0.5")
+    return values

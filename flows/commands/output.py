@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -43,13 +45,26 @@ def console() -> "Console":
     return Console(width=width, highlight=False, markup=False, emoji=False)
 
 
-def write_page(file: Path, page: str) -> None:
-    """Write an HTML page; raises InputError where the file cannot be written."""
+def say(text: str, style: str | None = None) -> None:
+    """A sentence: broken between words on a terminal, one line for a file or a tool."""
+    console().print(text, style=style, soft_wrap=not sys.stdout.isatty())
+
+
+@contextmanager
+def writing(option: str, file: Path) -> Iterator[None]:
+    """Make the folder that ``file`` is to lie in; what then keeps it from being written is told."""
     from schemas.errors import InputError
 
     try:
-        file.write_text(page, encoding="utf-8")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise InputError(
-            f"--html {file} cannot be written ({error.strerror}): choose a folder of yours"
+            f"{option} {file} cannot be written ({error.strerror}): choose a folder of yours"
         ) from error
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write an HTML page; raises InputError where the file cannot be written."""
+    with writing("--html", file):
+        file.write_text(page, encoding="utf-8")

@@ -1,18 +1,16 @@
 """``enginesmith profile``: how fast a network or a plan is here."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from flows.commands.options import Json, Quiet
+from schemas.target import Target
 
 if TYPE_CHECKING:
     from schemas.profiling import Baseline, Latency, LatencyReport
 
-
-# Spelled out, as schemas.base would import pydantic for every --help.
-Engine = Literal["openvino", "tensorrt_rtx", "tensorrt", "onnxruntime"]
 
 _TIMES = ("median ms", "p90", "p99", "CV", "images/s", "streams")
 _COLUMNS = ("contender", "threads", "batch", "size", *_TIMES)
@@ -23,7 +21,14 @@ def profile(
         Path,
         typer.Argument(metavar="MODEL", help="an ONNX file, a plan, or a folder of plans"),
     ],
-    engine: Annotated[Engine, typer.Option(help="what an ONNX file is compiled with")] = "openvino",
+    engine: Annotated[
+        Target,
+        typer.Option(
+            metavar="ENGINE",
+            help="what an ONNX file is compiled with: openvino, tensorrt_rtx, tensorrt or "
+            "onnxruntime",
+        ),
+    ] = "openvino",
     others: Annotated[
         list[str],
         typer.Option(
@@ -68,7 +73,7 @@ def profile(
 
         enginesmith profile int8.onnx --vs float32.onnx --batch 1 --batch 8 --threads 1
 
-        enginesmith profile runs/quickstart/openvino.plan --vs onnxruntime.onnx --json
+        enginesmith profile artifacts/runs/quickstart --json
     """
     from flows.commands.output import log_to_stderr
     from schemas.profiling import ProfileConfig
@@ -106,13 +111,12 @@ def _known(names: list[str]) -> "tuple[Baseline, ...]":
 
 
 def _print(report: "LatencyReport") -> None:
-    import sys
-
-    from rich.console import Console
     from rich.table import Table
 
-    # Piped, the table is for a file or a tool: no line may be cut to a terminal's width.
-    out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    from flows.commands.output import console
+    from schemas.profiling import threads_of
+
+    out = console()
     out.print(report.machine)
     out.print()
     times = Table(*_COLUMNS, box=None, pad_edge=False)
@@ -138,7 +142,7 @@ def _print(report: "LatencyReport") -> None:
         out.print(
             f"{ratio.of} is {ratio.ratio:.2f} times as fast as {ratio.over} "
             f"({ratio.ratio_low:.2f} to {ratio.ratio_high:.2f}) at batch {ratio.batch_size}, "
-            f"{ratio.image_size_px[0]} px, {_threads(ratio.threads)}",
+            f"{ratio.image_size_px[0]} px, {threads_of(ratio.threads)}",
             soft_wrap=True,
         )
     for note in report.notes:
@@ -157,7 +161,3 @@ def _row(row: "Latency") -> list[str]:
         f"{row.images_per_second:,.0f}",
         "" if row.streamed_images_per_second is None else f"{row.streamed_images_per_second:,.0f}",
     ]
-
-
-def _threads(count: int) -> str:
-    return {0: "all threads", 1: "1 thread"}.get(count, f"{count} threads")

@@ -85,12 +85,14 @@ def published(
 ) -> None:
     """List the published versions of a job, the latest last, or the jobs that have any.
 
-    Example:
+    Examples:
+
+        enginesmith published
 
         tritonserver --model-repository $(enginesmith published quickstart --path)/triton
     """
     from tasks.artifacts.store import Store
-    from tasks.publish.latest import latest_folder, published_jobs, versions
+    from tasks.publish.latest import latest_folder, published_jobs, removed_latest, versions
 
     store = Store(artifacts)
     if path and job is not None:
@@ -107,6 +109,8 @@ def published(
         typer.echo(name)
         for state in found:
             typer.echo(f"  {state.version}  {_when(state)}")
+        if (gone := removed_latest(store, name)) is not None:
+            typer.echo(f"  {gone}  latest, but gone: enginesmith rollback {name}, or publish again")
     if not states:
         typer.echo("nothing is published yet: enginesmith publish JOB")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import Artifacts
+from flows.commands.options import Artifacts, Json
 
 
 def reports(
@@ -16,6 +16,7 @@ def reports(
         str, typer.Option(help="address to listen on; 127.0.0.1 is this machine only")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 4201,
+    as_json: Json = False,
 ) -> None:
     """Serve every job's newest report page, read-only, until interrupted.
 
@@ -27,6 +28,7 @@ def reports(
 
         enginesmith reports --port 4201
     """
+    import json
     from http.server import ThreadingHTTPServer
 
     from schemas.errors import InputError
@@ -44,7 +46,11 @@ def reports(
             f"reports: cannot listen on {host}:{port} ({error.strerror}): choose another --port"
         ) from error
     with server:
-        typer.echo(f"{folder} on http://{host}:{server.server_port}/", err=True)
+        url = f"http://{host}:{server.server_port}/"
+        if as_json:
+            typer.echo(json.dumps({"folder": str(folder), "url": url}))
+        else:
+            typer.echo(f"{folder} on {url}", err=True)
         server.serve_forever()
 
 

@@ -6,7 +6,7 @@ import typer
 
 from schemas.engine import LayerTable
 from schemas.evaluate import Accuracy
-from schemas.profiling import Speedup
+from schemas.profiling import Speedup, threads_of
 from schemas.report import ReportResult, RunReport
 from tasks.artifacts.store import Store
 from tasks.report.layout import run_folder
@@ -29,8 +29,7 @@ def _on_int8(layers: LayerTable) -> str:
 
 
 def _threads(speed: Speedup) -> str:
-    where = {0: "all threads", 1: "1 thread"}.get(speed.threads, f"{speed.threads} threads")
-    return f"{speed.ratio:.2f}x on {where}"
+    return f"{speed.ratio:.2f}x on {threads_of(speed.threads)}"
 
 
 def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
@@ -38,6 +37,7 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     from rich.table import Table
 
     from flows.commands.output import console as terminal
+    from flows.commands.output import say
 
     report = store.load(result.json_report, RunReport)
     console = terminal()
@@ -75,16 +75,13 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
     console.print()
     if report.findings is not None:
         for warning in report.findings.calibration.warnings:
-            console.print(f"warning: calibration: {warning}", style="yellow", soft_wrap=True)
+            say(f"warning: calibration: {warning}", "yellow")
     for engine in report.engines:
         if engine.delivered_why:
-            console.print(
-                f"{engine.target}: {engine.delivered} is delivered: {engine.delivered_why}",
-                soft_wrap=True,
-            )
+            say(f"{engine.target}: {engine.delivered} is delivered: {engine.delivered_why}")
     for gate in report.gates:
         if not gate.passed:
-            console.print(f"FAILED {gate.name}: {gate.detail}", style="red", soft_wrap=True)
+            say(f"FAILED {gate.name}: {gate.detail}", "red")
     console.print(
         f"{report.job.name}: {'passed' if report.passed else 'FAILED'}, {len(report.gates)} gates",
         style="green" if report.passed else "red",

@@ -6,18 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.commands.options import Json
+from flows.commands.options import Json, numbers
+from schemas.target import Target
 
 if TYPE_CHECKING:
     from schemas.surgery import SurgeryReport
 
-Compiler = Literal["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"]
-
 
 def surgery(
     graph: Annotated[Path, typer.Argument(metavar="IN.onnx", help="a quantized graph")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT.onnx")],
-    target: Annotated[Compiler, typer.Option(help="whose compiler gets the graph")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT.onnx", help="file to write")
+    ],
+    target: Annotated[
+        Target,
+        typer.Option(
+            metavar="ENGINE",
+            help="whose compiler gets the graph: openvino, tensorrt_rtx, tensorrt or onnxruntime",
+        ),
+    ],
     precision: Annotated[
         Literal["int8", "int8+fp16"],
         typer.Option(help="int8+fp16: what is not quantized computes in float16"),
@@ -38,7 +45,9 @@ def surgery(
     Exit status 1: the repaired graph is further from the given one than it may be; it is written
     all the same, for you to look at.
 
-    Example: enginesmith surgery resnet18-int8.onnx -o resnet18-trt.onnx --target tensorrt
+    Example:
+
+        enginesmith surgery resnet18-int8.onnx -o resnet18-trt.onnx --target tensorrt
     """
     from collections import Counter
 
@@ -48,7 +57,7 @@ def surgery(
     from tasks.surgery.parity import prove
     from tasks.surgery.repair import repair
 
-    scaling = _numbers("--mean", mean), _numbers("--std", std)
+    scaling = numbers("--mean", mean), numbers("--std", std)
     raw = read_model(graph)
     repaired, records = repair(raw, target, precision)
     if parity:
@@ -81,17 +90,6 @@ def surgery(
         _print(report, output, calibration_images is not None)
     if not passed:
         raise typer.Exit(1)
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    from schemas.errors import InputError
-
-    try:
-        return tuple(float(x) for x in text.split(","))
-    except ValueError as error:
-        raise InputError(
-            f"{option} {text}: write it as numbers with commas, such as 0.5,0.5,0.5"
-        ) from error
 
 
 def _print(report: "SurgeryReport", output: Path, real_images: bool) -> None:

@@ -93,11 +93,12 @@ def _numbers(option: str, text: str, least: int) -> tuple[int, ...]:
 
 def print_sweep(report: "SweepReport", job_file: Path) -> None:
     """The groups as a table, best first, and how to run the best."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console.print(
+    from flows.commands.output import console
+
+    out = console()
+    out.print(
         f"{report.engine} on {report.images:,} test images, FP32 top-1 {report.top1_float32:.4f}"
     )
     table = Table(
@@ -115,14 +116,14 @@ def print_sweep(report: "SweepReport", job_file: Path) -> None:
             f"{group.drop_low:+.2f} to {group.drop_high:+.2f}",
             f"{group.worst_drop_points:+.2f}",
         )
-    console.print(table)
+    out.print(table)
     best = report.groups[0]
     alike = [g for g in report.groups[1:] if g.drop_low <= best.drop_points]
     if alike:
-        console.print(
+        out.print(
             f"{len(alike)} of {len(report.groups) - 1} others are within their interval of the best"
         )
-    console.print(
+    out.print(
         f"next: enginesmith run {job_file} --set quantization.observer={best.observer} "
         f"--set calibration.images={best.images}",
         soft_wrap=True,

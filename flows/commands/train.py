@@ -1,6 +1,5 @@
 """``enginesmith train``: only the checkpoint."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -28,10 +27,18 @@ def train(
 
         enginesmith train jobs/quickstart.yaml -o checkpoints/resnet20.safetensors
     """
+    import shutil
+    import tempfile
+
+    from flows.commands.output import writing
     from flows.commands.session import start
     from flows.server import one_run_server
 
     session = start(job, overrides, artifacts, quiet=quiet, debug=debug)
+    if output is not None:
+        # Before an hour's training, not after it.
+        with writing("--output", output), tempfile.TemporaryFile(dir=output.parent):
+            pass
 
     with one_run_server() as ready:
         from flows.build import train_only
@@ -40,8 +47,8 @@ def train(
         result = train_only(session.job)
     weights = session.store.open(result.weights)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, output)
+        with writing("--output", output):
+            shutil.copyfile(weights, output)
         weights = output
     if as_json:
         typer.echo(result.model_dump_json(indent=2))

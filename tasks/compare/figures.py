@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from schemas.base import Target
 from schemas.compare import Figure, Interval
+from schemas.profiling import threads_of
 from schemas.report import EngineReport, RunReport
 
 
@@ -40,10 +41,10 @@ def _engine(target: Target, report: RunReport) -> Found:
         for x in part.speedups:
             if x.engine == target:
                 ratio = Interval(value=x.ratio, low=x.ratio_low, high=x.ratio_high)
-                found[f"INT8 over FP32, {_threads(x.threads)}", "times"] = ratio
+                found[f"INT8 over FP32, {threads_of(x.threads)}", "times"] = ratio
         for y in part.latencies:
             if y.name.startswith(f"{target} "):
-                found[f"{y.precision} median, {_threads(y.threads)}", "ms"] = Interval(
+                found[f"{y.precision} median, {threads_of(y.threads)}", "ms"] = Interval(
                     value=y.median_ms
                 )
     return found | _plan(engine)
@@ -63,10 +64,6 @@ def _plan(engine: EngineReport) -> Found:
     found["FP32 plan", "MB"] = Interval(value=engine.baseline.plan_bytes / 1e6)
     found["INT8 plan built in", "s"] = Interval(value=engine.manifest.build_s)
     return found
-
-
-def _threads(threads: int) -> str:
-    return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
 
 
 def _side_by_side(left: Found, right: Found) -> tuple[Figure, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from schemas.base import Gate
 from schemas.history import BuildRecord, EngineFigures, RegressionConfig, StageRecord
-from schemas.profiling import Speedup
+from schemas.profiling import Speedup, threads_of
 from tasks.history.changes import explain, upstream
 
 TINY = 1e-9
@@ -58,9 +58,8 @@ def _losses(
         for speedup in now.speedups:
             old = _same_threads(was.speedups, speedup)
             if old is not None and _slower(old, speedup, config.max_speedup_loss):
-                where = f"{speedup.threads or 'all'} threads"
                 yield (
-                    f"speed on {where}",
+                    f"speed on {threads_of(speedup.threads)}",
                     f"{old.ratio:.2f}x -> {speedup.ratio:.2f}x of FP32 in the same run (at most "
                     f"{config.max_speedup_loss:.0%} may be lost)",
                     _with_users(stages, now, "profiling"),

@@ -55,8 +55,8 @@ def graph_contender(
             "machine with its GPU"
         )
     plan = folder / f"{name.replace('/', '-').replace(' ', '-')}.plan"
-    # ONNX Runtime has no options; any of the others' would do.
-    key = "openvino" if target == "onnxruntime" else target
+    # What has no options of its own, as ONNX Runtime, is given any of the others'.
+    key = target if target in EnginesConfig.model_fields else "openvino"
     options = getattr(EnginesConfig.model_validate({key: {}}), key)
     engine.build(graph, plan, options)
     return plan_contender(name, precision, target, plan)

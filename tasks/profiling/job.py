@@ -20,6 +20,7 @@ from schemas.profiling import (
     Ratio,
     Speedup,
     SweepConfig,
+    threads_of,
 )
 from tasks.artifacts.store import Store
 from tasks.datasets.dataset import Dataset
@@ -113,7 +114,7 @@ class _Run:
         ratios: list[Ratio] = []
         speedups: list[Speedup] = []
         for threads in self.config.threads:
-            label = f"profile {self.target}, {threads or 'all'} threads"
+            label = f"profile {self.target}, {threads_of(threads)}"
             found = measure(contenders, images, threads, self.config, label, self.watch)
             latencies += found.latencies
             ratios += found.ratios

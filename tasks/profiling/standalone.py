@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas.base import Target
 from schemas.errors import InputError
-from schemas.profiling import Latency, LatencyReport, ProfileConfig, Ratio
+from schemas.profiling import Latency, LatencyReport, ProfileConfig, Ratio, threads_of
 from tasks.profiling.baselines import baseline_contenders
 from tasks.profiling.clocks import ClockWatch, moved_note, require_steady
 from tasks.profiling.contenders import Contender, why_not_as_named
@@ -54,7 +54,7 @@ def profile_request(request: Request, config: ProfileConfig) -> LatencyReport:
                 shape = _shape(sources, batch_size, size)
                 images = np.random.default_rng(0).standard_normal(shape, np.float32)
                 for threads in config.threads:
-                    label = f"profile {batch_size} of {shape[2]} px, {threads or 'all'} threads"
+                    label = f"profile {batch_size} of {shape[2]} px, {threads_of(threads)}"
                     found = measure(contenders, images, threads, config, label, watch)
                     latencies += found.latencies
                     ratios += found.ratios

@@ -6,7 +6,7 @@ from typing import Literal
 from schemas.base import Gate, Target
 from schemas.evaluate import Accuracy
 from schemas.job import Job
-from schemas.profiling import Speedup
+from schemas.profiling import Speedup, threads_of
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ def choose_delivery(job: Job, accuracy: Accuracy, speedups: list[Speedup]) -> De
     if not speedups:
         return Delivery("int8", "INT8 is within the bound; its speed was not measured here")
     figures = ", ".join(
-        f"{x.ratio:.2f} times ({x.ratio_low:.2f} to {x.ratio_high:.2f}) on {x.threads or 'all'} "
-        "threads"
+        f"{x.ratio:.2f} times ({x.ratio_low:.2f} to {x.ratio_high:.2f}) on {threads_of(x.threads)}"
         for x in speedups
     )
     faster = any(x.ratio_low > 1 for x in speedups) and all(x.ratio_high >= 1 for x in speedups)

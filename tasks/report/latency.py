@@ -1,6 +1,6 @@
 """The report's section on latency."""
 
-from schemas.profiling import Latency, LatencyReport
+from schemas.profiling import Latency, LatencyReport, threads_of
 from schemas.report import RunReport
 from tasks.report.tables import table
 
@@ -38,14 +38,14 @@ def render_latency(report: RunReport) -> str:
 
 def _ratios(part: LatencyReport) -> list[str]:
     lines = [
-        f"- {x.engine}, {x.threads or 'all'} threads: INT8 **{x.ratio:.2f} times** as fast as FP32 "
+        f"- {x.engine}, {threads_of(x.threads)}: INT8 **{x.ratio:.2f} times** as fast as FP32 "
         f"(95 % interval {x.ratio_low:.2f} to {x.ratio_high:.2f})"
         for x in part.speedups
     ]
     own = {f"{x.engine} float32" for x in part.speedups}
     # The engine's own FP32 plan is the line above.
     return lines + [
-        f"- {x.of}, {x.threads or 'all'} threads: {x.ratio:.2f} times as fast as {x.over} "
+        f"- {x.of}, {threads_of(x.threads)}: {x.ratio:.2f} times as fast as {x.over} "
         f"({x.ratio_low:.2f} to {x.ratio_high:.2f})"
         for x in part.ratios
         if x.over not in own

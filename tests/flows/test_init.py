@@ -111,6 +111,9 @@ def test_nothing_is_overwritten_or_guessed(tmp_path: Path) -> None:
     forced = enginesmith("init", job, *given, "--force")
     assert forced.returncode == 0
     assert "there is no module a" in forced.stderr
+    said = json.loads(enginesmith("init", job, *given, "--force", "--json").stdout)
+    assert said["file"] == str(job)
+    assert "there is no module a" in said["missing"]
     assert name_of(job) == "mine"
 
 

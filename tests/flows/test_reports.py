@@ -1,5 +1,6 @@
 """Serving the report pages, and the links that lead there."""
 
+import json
 import subprocess
 import sys
 import urllib.request
@@ -38,6 +39,19 @@ def test_pages_are_served_and_nothing_beside_them(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(10)
+    told = subprocess.Popen(
+        [*REPORTS, "--artifacts", tmp_path, "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert told.stdout is not None
+        address = json.loads(told.stdout.readline())["url"]
+        with urllib.request.urlopen(f"{address}small/report.html") as answer:
+            assert answer.read() == b"<h1>small</h1>"
+    finally:
+        told.terminate()
+        told.wait(10)
     # It can be mounted read-only: a store would have made its folders.
     assert {found.name for found in tmp_path.iterdir()} == {"runs", "secret"}
     assert taken.returncode == 2

@@ -87,3 +87,9 @@ def test_the_history_page_and_table_show_every_build(store: Store, tmp_path: Pat
     assert said.exit_code == 0, said.output
     assert "0.9400" in said.output
     assert "<html" in page.read_text(encoding="utf-8")
+    below = str(page / "a page is no folder.html")
+    said = CliRunner().invoke(
+        app, ["history", "small", "--artifacts", store.location, "--html", below]
+    )
+    assert isinstance(said.exception, InputError)
+    assert "choose a folder of yours" in str(said.exception)

@@ -62,7 +62,7 @@ def test_a_dataset_that_changed_where_it_lies_is_named_by_its_digests(before: Bu
 def test_where_no_input_changed_the_gate_says_so(before: BuildRecord) -> None:
     slow = figures(chain(), speedups=(speedup(2.0),))
     (gate,) = gates(before, slow, chain())
-    assert gate.name == "regression: openvino speed on 1 threads"
+    assert gate.name == "regression: openvino speed on 1 thread"
     assert "no input of its stages changed" in gate.detail
     (gate,) = gates(before, slow, chain(), versions={"torch": "2.16.0"})
     assert "installed: torch 2.15.0 -> 2.16.0" in gate.detail

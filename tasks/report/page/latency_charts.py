@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter, HoverTool, Range1d
 from bokeh.plotting import figure
 
-from schemas.profiling import QUANTILES, Latency
+from schemas.profiling import QUANTILES, Latency, threads_of
 from tasks.report.page.frame import (
     FLOAT,
     HALF,
@@ -127,11 +127,6 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
         )
     )
     return chart_of(f"sweep-{number}", "Images a second over the batch", plot, key)
-
-
-def threads_of(threads: int) -> str:
-    """A thread count in words; 0 stands for all."""
-    return {0: "all threads", 1: "1 thread"}.get(threads, f"{threads} threads")
 
 
 def _for_bokeh(dashes: str) -> str | list[int]:

@@ -8,6 +8,7 @@ import yaml
 from schemas.calibrate import CalibrationTable
 from schemas.engine import Layer
 from schemas.evaluate import Accuracy
+from schemas.profiling import threads_of
 from schemas.report import RunReport
 from tasks.report.page.accuracy_charts import layer_errors_chart, pareto_chart
 from tasks.report.page.charts import (
@@ -24,7 +25,6 @@ from tasks.report.page.latency_charts import (
     distribution_chart,
     latency_chart,
     sweep_chart,
-    threads_of,
 )
 from tasks.report.page.sensitivity import sensitivity_chart
 
