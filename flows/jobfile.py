@@ -49,7 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = load_yaml(path, "job file")
     except FileNotFoundError as error:
-        beside = [str(file) for file in path.parent.glob("*.yaml")]
+        beside = [str(file) for file in path.parent.glob("[!.]*.yaml")]
         raise InputError(
             f"{path}: there is no such job file: "
             f"{nearest(str(path), beside, none='start from jobs/quickstart.yaml')}"

@@ -3,14 +3,15 @@
 from flows.jobfile import targets
 from schemas.errors import InputError
 from schemas.job import Job
+from tasks.datasets.container import check_container
 from tasks.models.source import source_digest
 from tasks.runtimes.registry import runtime
 
 
 def check(job: Job) -> None:
-    """Look for what the job names: engines, network, checkpoint. Imports no framework.
+    """Look for what the job names: engines, network, images, checkpoint. Imports no framework.
 
-    Raises InputError where an engine is not installed, or network or checkpoint are not there.
+    Raises InputError where an engine is not installed, or one of the others is not there.
     """
     engines = targets(job)
     if not engines:
@@ -27,6 +28,10 @@ def check(job: Job) -> None:
 
         check_engines(job.publish, [target for target, _ in engines])
     source_digest(job.model.factory)
+    if job.data.factory is not None:
+        source_digest(job.data.factory.factory)
+    if job.data.image_folder is not None:
+        check_container(job.data.image_folder.path)
     weights = job.model.weights
     if weights is not None and not weights.is_file():
         raise InputError(

@@ -40,15 +40,18 @@ class Container(Protocol):
         ...
 
 
+def check_container(path: Path) -> None:
+    """Raises InputError where there is neither a folder nor a file at ``path``."""
+    if not (path.is_dir() or path.is_file()):
+        raise InputError(
+            f"data.image_folder.path: there is no folder or tar file {path}: correct the path"
+        )
+
+
 def open_container(path: Path) -> Container:
     """The folder or tar file at ``path``. Raises InputError where it is neither."""
-    if path.is_dir():
-        return _Folder(path)
-    if path.is_file():
-        return _tar(path)
-    raise InputError(
-        f"data.image_folder.path: there is no folder or tar file {path}: correct the path"
-    )
+    check_container(path)
+    return _Folder(path) if path.is_dir() else _tar(path)
 
 
 def _tar(path: Path) -> "_Tar":

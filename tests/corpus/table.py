@@ -87,8 +87,8 @@ TABLE: dict[str, tuple[Case, ...]] = {
         Case("set-not-yaml", job(), r"--set name=\[: the value is not YAML.*: correct", "run job.yaml --set name=["),
         Case("set-below-a-value", job(), r"name is a value and has no fields: set", "run job.yaml --set name.a=b"),
         Case("set-unknown", job(), r"exports is not a field.*: did you mean export\?", "run job.yaml --set exports.opset=17"),
-        Case("store-below-a-file", job(), r"artifact folder .* cannot be written to", "run job.yaml --artifacts job.yaml/store"),
-        Case("store-no-protocol", job(), r"artifact store .*: ", "run job.yaml --artifacts nope://bucket/x"),
+        Case("store-below-a-file", (dataset(), job()), r"artifact folder .* cannot be written to", "run job.yaml --artifacts job.yaml/store"),
+        Case("store-no-protocol", (dataset(), job()), r"artifact store .*: ", "run job.yaml --artifacts nope://bucket/x"),
     ),
     "explain job.yaml": (
         Case("network-state-dict", network("state_dict"), r"returned a state dict: name one that"),

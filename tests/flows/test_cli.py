@@ -49,6 +49,14 @@ def test_a_failed_gate_exits_1_and_the_report_says_which(tmp_path: Path) -> None
         ({"engines": {"openvino": None}}, "asks for no engine"),
         ({"engines": {"tensorrt": {}}}, "engines.tensorrt: TensorRT is not installed"),
         ({"model": {"weights": None}}, "neither model.weights nor a train section"),
+        (
+            {"data": {"fashion_mnist": None, "image_folder": {"path": "nowhere"}}},
+            "there is no folder or tar file",
+        ),
+        (
+            {"data": {"fashion_mnist": None, "factory": {"factory": "no_such_package:split"}}},
+            "there is no module",
+        ),
     ],
 )
 def test_what_is_missing_is_found_before_anything_starts(
