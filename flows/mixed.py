@@ -35,7 +35,8 @@ def assign_precision(
     measured = run(sensitivity, model, data, job.calibration, job.quantization, job.mixed_precision)
     layers = store.load(measured.report, Sensitivity).layers
     target, options = first_that_runs(job)
-    most = len(layers)
+    # All of them in float were no INT8 engine at all: that is what ``deliver`` has FP32's plan for.
+    most = len(layers) - 1
     if job.mixed_precision.max_float_layers is not None:
         most = min(most, job.mixed_precision.max_float_layers)
     tried: dict[int, Assignment] = {}
@@ -63,8 +64,11 @@ def assign_precision(
 
 
 def with_float(job: Job, names: tuple[str, ...]) -> Job:
-    """The job with some more modules in float, by name."""
-    exclude = (*job.quantization.exclude, *names)
+    """The job with some more modules in float, by name; each is named once.
+
+    The job's own are among those of an assignment, and the build has to find it in the cache.
+    """
+    exclude = tuple(dict.fromkeys((*job.quantization.exclude, *names)))
     quantization = job.quantization.model_copy(update={"exclude": exclude})
     return job.model_copy(update={"quantization": quantization})
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from typing import get_args
 
 from prefect import flow
 
@@ -24,7 +25,7 @@ log = logging.getLogger("enginesmith")
 @builds
 def sweep(
     job: Job,
-    observers: tuple[Observer, ...] = ("minmax", "histogram", "percentile", "mse", "entropy"),
+    observers: tuple[Observer, ...] = get_args(Observer),
     images: tuple[int, ...] = (),
     seeds: tuple[int, ...] = (),
 ) -> SweepResult:

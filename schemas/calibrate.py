@@ -73,6 +73,20 @@ class TensorQuality(Strict):
     constant: bool
 
 
+class AccuracyCheck(Strict):
+    """What the last doubling of the number of images did to answers to the first of them.
+
+    Activations are rounded to either grids; weights stay in float, as no image changes theirs.
+    """
+
+    answered: PositiveInt = Field(description="images that were answered both ways")
+    fewer_images: PositiveInt = Field(description="what the grids before followed from")
+    top1_before: float
+    top1: float
+    to_wrong: NonNegativeInt = Field(description="answers that were right before")
+    to_right: NonNegativeInt
+
+
 class CalibrationQuality(Strict):
     """What there is to say about a calibration besides its scales."""
 
@@ -81,6 +95,7 @@ class CalibrationQuality(Strict):
     left_out: int = Field(description="images passed over because accuracy is measured on them")
     checks: tuple[ScaleCheck, ...]
     converged: bool | None = Field(description="None: too few images to tell")
+    accuracy: AccuracyCheck | None = Field(default=None, description="None: too few images to tell")
     checked_images: int = Field(description="images that saturation was counted on")
     tensors: tuple[TensorQuality, ...]
     warnings: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Whether more images would change the scales."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,14 @@ MOST_SETTLED = 0.9
 """Share of the scales that must have settled: a few follow the largest value of a single image."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a calibration would have come to after so many images."""
+
+    images: int
+    ranges: Mapping[str, TensorRange]
+
+
 class Convergence:
     """Looks at the scales whenever the number of images has doubled.
 
@@ -22,7 +31,9 @@ class Convergence:
     def __init__(self, config: CalibrationConfig) -> None:
         self._config = config
         self._next: float = config.images / 2**HALVINGS
-        self._before: dict[str, float] = {}
+        self._last: Look | None = None
+        self.before: Look | None = None
+        """The last look but one: at half as many images."""
         self.checks: list[ScaleCheck] = []
 
     def due(self, images: int) -> bool:
@@ -33,13 +44,13 @@ class Convergence:
         """Take note of the scales after so many images; whether no more images are needed."""
         while self._next <= images:
             self._next *= 2
-        scales = {name: entry.scale for name, entry in ranges.items()}
+        self.before, self._last = self._last, Look(images, ranges)
+        known = self.before.ranges if self.before else {}
         changes = {
-            name: abs(scale / self._before[name] - 1)
-            for name, scale in scales.items()
-            if name in self._before
+            name: abs(entry.scale / known[name].scale - 1)
+            for name, entry in ranges.items()
+            if name in known
         }
-        self._before = scales
         if changes:
             worst = max(changes, key=lambda name: changes[name])
             self.checks.append(

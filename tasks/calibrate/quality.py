@@ -1,5 +1,6 @@
 """What is wrong with a calibration, from its images and from how its grids fit them."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.calibrate import (
+    AccuracyCheck,
     CalibrationConfig,
     CalibrationQuality,
     CalibrationTable,
@@ -70,6 +72,7 @@ def assess(
     table: CalibrationTable,
     saturated: Mapping[str, float],
     checked_images: int,
+    accuracy: AccuracyCheck | None,
     labels: NDArray[np.int64],
     classes: Sequence[str],
     left_out: int,
@@ -97,6 +100,7 @@ def assess(
         *_about_classes(by_class),
         *_about_tensors(tensors),
         *_about_convergence(checks, converged, config),
+        *_about_accuracy(accuracy, table.images, config),
     )
     return CalibrationQuality(
         images=table.images,
@@ -104,6 +108,7 @@ def assess(
         left_out=left_out,
         checks=tuple(checks),
         converged=converged,
+        accuracy=accuracy,
         checked_images=checked_images,
         tensors=tensors,
         warnings=warnings,
@@ -158,16 +163,33 @@ def _about_convergence(
     if converged is not False:
         return []
     last = checks[-1]
-    cure = (
-        "raise calibration.max_images"
-        if config.until == "converged"
-        else "use more calibration.images, or calibration.until: converged"
-    )
     return [
         f"the scales have not settled: over the last doubling to {last.images} images "
         f"{1 - last.settled:.0%} of them changed by more than {config.tolerance:.0%}, that of "
-        f"{last.tensor} by {last.largest_change:.0%}; {cure}"
+        f"{last.tensor} by {last.largest_change:.0%}; {_more_images(config)}"
     ]
+
+
+def _about_accuracy(
+    check: AccuracyCheck | None, images: int, config: CalibrationConfig
+) -> list[str]:
+    if check is None:
+        return []
+    changed = check.to_wrong + check.to_right
+    # McNemar's statistic; of fewer than six answers not even all to one side are told from chance.
+    if changed < 6 or abs(check.to_wrong - check.to_right) <= 1.96 * math.sqrt(changed):
+        return []
+    return [
+        f"accuracy has not settled: of {check.answered} answers, the scales of {images} images, "
+        f"against those of {check.fewer_images}, turn {check.to_wrong} wrong and {check.to_right} "
+        f"right; {_more_images(config)}"
+    ]
+
+
+def _more_images(config: CalibrationConfig) -> str:
+    if config.until == "converged":
+        return "raise calibration.max_images"
+    return "use more calibration.images, or calibration.until: converged"
 
 
 def _few(names: Sequence[str]) -> str:

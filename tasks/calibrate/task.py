@@ -1,6 +1,8 @@
 """The stage as Prefect runs it."""
 
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from schemas.calibrate import CalibrateResult, CalibrationConfig
 from schemas.convert import QuantizationConfig
@@ -8,8 +10,15 @@ from schemas.data import DataRef
 from schemas.model import ModelRef
 from tasks.caching import stage
 
+if TYPE_CHECKING:
+    import torch
+
+    from tasks.datasets.dataset import Indices
+
 CHECKED_IMAGES = 128
 """Images that saturation is counted on, once the scales are known."""
+ANSWERED_IMAGES = 512
+"""Images that are answered on the grids of half the images and of all."""
 
 
 @stage("calibrate", rooms=("artifacts", "models", "datasets"), versions=("torch", "torchvision"))
@@ -22,6 +31,7 @@ def calibrate(
     import torch
 
     from tasks.artifacts.store import current_store
+    from tasks.calibrate.answers import compare_answers
     from tasks.calibrate.convergence import Convergence
     from tasks.calibrate.observe import observe
     from tasks.calibrate.quality import assess, saturation
@@ -56,18 +66,28 @@ def calibrate(
     elapsed = time.perf_counter() - started
     table = table.model_copy(update={"images_sha256": drawn.sha256(table.images)})
     used = drawn.indices[: table.images]
-    few = used[:CHECKED_IMAGES]
+    few, answered = used[:CHECKED_IMAGES], used[:ANSWERED_IMAGES]
+
+    def again(indices: "Indices") -> "Iterator[torch.Tensor]":
+        batches = candidates.batches(calibration.batch_size, indices)
+        return (torch.from_numpy(batch.images) for batch in batches)
+
     # Names of observers do not depend on their kind, and this is the quickest.
     cheapest = settled.model_copy(update={"observer": "minmax", "observers": {}})
+    prepared = quantizer(choice.mode).prepare(network, cheapest, example)
     quality = assess(
         table,
-        saturation(
-            quantizer(choice.mode).prepare(network, cheapest, example),
-            (torch.from_numpy(b.images) for b in candidates.batches(calibration.batch_size, few)),
+        saturation(prepared, again(few), table, choice.mode),
+        len(few),
+        convergence.before
+        and compare_answers(
+            prepared,
+            again(answered),
+            candidates.labels[answered],
+            convergence.before,
             table,
             choice.mode,
         ),
-        len(few),
         candidates.labels[used],
         candidates.classes,
         drawn.left_out,

@@ -1,5 +1,6 @@
 """The part of the Markdown report that says where accuracy went and what was done about it."""
 
+from schemas.calibrate import AccuracyCheck
 from schemas.findings import Findings
 from schemas.sensitivity import LayerErrors, SearchReport
 from tasks.report.tables import table
@@ -11,11 +12,13 @@ def render_findings(findings: Findings | None) -> list[str]:
     """Sections on calibration, mixed precision, training on, and layer by layer."""
     if findings is None:
         return []
-    parts = [_calibration(findings), _work(findings)]
+    parts = [_calibration(findings)]
+    if work := work_lines(findings):
+        parts.append("## Accuracy work\n\n" + "\n".join(f"- {line}" for line in work))
     if findings.search is not None:
         parts.append(_search(findings.search))
     parts += [_layers(errors) for errors in findings.layers]
-    return [part for part in parts if part]
+    return parts
 
 
 def _calibration(findings: Findings) -> str:
@@ -24,6 +27,8 @@ def _calibration(findings: Findings) -> str:
     classes = len(quality.images_by_class)
     lines = [f"- {quality.images} images of {classes - missing} of {classes} classes"]
     lines.append(f"- {quality.left_out} images passed over because accuracy is measured on them")
+    if quality.accuracy is not None:
+        lines.append(f"- {answers_line(quality.accuracy)}")
     lines += [
         f"- at {check.images} images: {check.settled:.0%} of the scales had settled, the median "
         f"moved {check.median_change:.1%}, {check.tensor} most, {check.largest_change:.0%}"
@@ -42,28 +47,50 @@ def _calibration(findings: Findings) -> str:
     )
 
 
-def _work(findings: Findings) -> str:
+def answers_line(check: AccuracyCheck) -> str:
+    """Whether more images still change answers."""
+    return (
+        f"Of {check.answered} calibration images {check.top1:.2%} are answered right, "
+        f"{check.top1_before:.2%} on the scales of the first {check.fewer_images} images: "
+        f"{check.to_wrong} answers turned wrong and {check.to_right} right"
+    )
+
+
+def work_lines(findings: Findings) -> list[str]:
+    """What each kind of accuracy work that the job asks for came to."""
     lines = []
     if findings.equalization is not None:
         pairs = findings.equalization.pairs
         lines.append(
-            f"- equalization: {len(pairs)} pairs of layers, channels scaled by "
+            f"equalization: {len(pairs)} pairs of layers, channels scaled by "
             f"{min(p.factor_low for p in pairs):.2g} to {max(p.factor_high for p in pairs):.2g}"
         )
     if findings.correction is not None:
         corrected = findings.correction.layers
         most = max(corrected, key=lambda x: x.mean_shift, default=None)
         where = "" if most is None else f", most in {most.name}: {most.mean_shift:.2g} on average"
-        lines.append(f"- bias correction: {len(corrected)} layers{where}")
+        lines.append(f"bias correction: {len(corrected)} layers{where}")
     if findings.finetuning is not None:
         tuned = findings.finetuning
         best = f"epoch {tuned.best_epoch}" if tuned.best_epoch else "the start"
         ended = f"; stopped: {tuned.stopped}" if tuned.stopped else ""
         lines.append(
-            f"- quantization-aware training: top-1 {tuned.top1_before:.4f} before, "
+            f"quantization-aware training: top-1 {tuned.top1_before:.4f} before, "
             f"{tuned.top1:.4f} at {best} of {len(tuned.epochs)} epochs, rounding simulated{ended}"
         )
-    return "## Accuracy work\n\n" + "\n".join(lines) if lines else ""
+    return lines
+
+
+def verdict_of(search: SearchReport) -> str:
+    """Which layers were left in float, and whether that is enough."""
+    names = ", ".join(search.assignments[search.chosen].float_layers)
+    if search.reached:
+        count = len(search.assignments[search.chosen].float_layers)
+        return f"{count} layers in float: {names or 'none'}."
+    return (
+        f"No assignment loses at most {search.max_drop_points:g} points; the best found is taken, "
+        f"and its gate fails: {names or 'no layer in float'}."
+    )
 
 
 def _search(search: SearchReport) -> str:
@@ -79,13 +106,6 @@ def _search(search: SearchReport) -> str:
         for index, a in enumerate(search.assignments)
     ]
     header = ("layers in float", "top-1", "points lost", "95 % interval", "median ms", "Pareto")
-    taken = search.assignments[search.chosen].float_layers
-    verdict = (
-        f"{len(taken)} layers in float: {', '.join(taken) or 'none'}."
-        if search.reached
-        else f"No assignment loses at most {search.max_drop_points:g} points; the best found is "
-        f"taken, and its gate fails: {', '.join(taken) or 'no layer in float'}."
-    )
     layers = search.sensitivity.layers
     bars = [
         (x.name, x.kind, f"{x.logits_db:.1f}", "#" * max(1, round((60 - x.logits_db) / 2)))
@@ -93,9 +113,9 @@ def _search(search: SearchReport) -> str:
     ]
     plot = table(("layer", "kind", "logits dB alone in INT8", "sensitivity"), bars)
     return (
-        f"## Mixed precision for {search.target}\n\n{verdict}\n\n{table(header, rows)}\n\n"
-        f"The most sensitive of {len(layers)} layers, on {search.sensitivity.images} calibration "
-        f"images:\n\n{plot}"
+        f"## Mixed precision for {search.target}\n\n{verdict_of(search)}\n\n"
+        f"{table(header, rows)}\n\nThe most sensitive of {len(layers)} layers, on "
+        f"{search.sensitivity.images} calibration images:\n\n{plot}"
     )
 
 

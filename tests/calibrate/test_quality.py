@@ -5,9 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from schemas.calibrate import CalibrationConfig, CalibrationQuality, CalibrationTable, TensorRange
+from schemas.calibrate import (
+    AccuracyCheck,
+    CalibrationConfig,
+    CalibrationQuality,
+    CalibrationTable,
+    TensorRange,
+)
 from schemas.convert import QuantizationConfig, QuantizedMode
-from tasks.calibrate.convergence import Convergence
+from tasks.calibrate.answers import compare_answers
+from tasks.calibrate.convergence import Convergence, Look
 from tasks.calibrate.observe import observe
 from tasks.calibrate.quality import assess, saturation
 from tasks.models.choose import example_of
@@ -29,12 +36,14 @@ def judged(
     labels: list[int],
     saturated: dict[str, float] | None = None,
     convergence: Convergence | None = None,
+    accuracy: AccuracyCheck | None = None,
 ) -> CalibrationQuality:
     config = CalibrationConfig()
     return assess(
         table,
         saturated or {},
         64,
+        accuracy,
         np.array(labels),
         ("cat", "dog", "ship"),
         0,
@@ -111,6 +120,51 @@ def test_saturation_is_counted_on_the_network_itself(
     quality = judged(halved, [0, 1, 2], counted)
     worst = max(counted, key=lambda tensor: counted[tensor])
     assert any(f"{worst} with {counted[worst]:.1%}" in w for w in quality.warnings)
+
+
+@pytest.mark.parametrize("mode", ["eager", "fx", "pt2e"])
+def test_answers_that_more_images_change_are_counted_and_said(
+    network: nn.Module, mode: QuantizedMode
+) -> None:
+    """Half as many images saw a tenth of the range, and answer what FP32 does not."""
+    with torch.no_grad():
+        network.train()(IMAGES)
+        # Untrained, it would answer every image with one class.
+        network.eval().fc.bias.sub_(network(IMAGES).mean(0))
+        labels = network(IMAGES).argmax(1).numpy()
+    config = MINMAX.model_copy(update={"mode": mode})
+    chosen, example = quantizer(mode), example_of((1, 8, 8))
+    table = observe(network, [IMAGES], config, images_sha256="")
+    narrow = {
+        name: entry.model_copy(update={"scale": entry.scale / 10})
+        for name, entry in table.tensors.items()
+    }
+    prepared = chosen.prepare(network, config, example)
+    parts = IMAGES.split(48)
+    check = compare_answers(prepared, parts, labels, Look(32, narrow), table, mode)
+    assert (check.answered, check.fewer_images) == (64, 32)
+    assert check.top1 > 0.7 > 0.4 > check.top1_before
+    assert check.top1 - check.top1_before == (check.to_right - check.to_wrong) / 64
+    (warning,) = judged(table, [0, 1, 2], accuracy=check).warnings
+    assert f"the scales of 64 images, against those of 32, turn {check.to_wrong} wrong" in warning
+    same = compare_answers(prepared, parts, labels, Look(32, table.tensors), table, mode)
+    assert (same.to_wrong, same.to_right) == (0, 0)
+    assert judged(table, [0, 1, 2], accuracy=same).warnings == ()
+    # Nothing is left on the network: it answers as FP32 does.
+    with torch.no_grad():
+        assert (prepared(IMAGES).argmax(1).numpy() == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"), [(0, 5, 0), (0, 6, 1), (20, 8, 1), (20, 10, 0)]
+)
+def test_answers_that_may_have_changed_by_chance_are_no_warning(
+    wrong: int, right: int, said: int
+) -> None:
+    check = AccuracyCheck(
+        answered=512, fewer_images=256, top1_before=0.9, top1=0.9, to_wrong=wrong, to_right=right
+    )
+    assert len(judged(FITTING, [0, 1, 2], accuracy=check).warnings) == said
 
 
 def batches(*peaks: float) -> list[torch.Tensor]:

@@ -11,6 +11,7 @@ from schemas.publish import Served
 from schemas.report import RunReport
 from tasks.publish.latest import latest_folder
 from tasks.publish.publish import package_run
+from tasks.report.findings import answers_line, work_lines
 from tests.flows.conftest import Workshop, small_job
 
 FEW = {
@@ -30,6 +31,7 @@ def findings_of(report: RunReport) -> Findings:
 
 def test_every_kind_of_work_is_cached_and_reported(workshop: Workshop) -> None:
     worked = job(
+        calibration={"batch_size": 16},
         equalization={"rounds": 3},
         correction={"images": 32},
         finetune={"epochs": 1, "batch_size": 50, "learning_rate": 0.001},
@@ -46,18 +48,36 @@ def test_every_kind_of_work_is_cached_and_reported(workshop: Workshop) -> None:
     assert found.calibration.images == 64
     assert found.layers[0].target == "openvino"
     assert len(found.layers[0].layers) == 31
-    page = (workshop.root / "runs/small/report.md").read_text(encoding="utf-8")
+    assert found.calibration.accuracy is not None
+    assert found.calibration.accuracy.answered == 64
+    folder = workshop.root / "runs/small"
+    markdown, page = (
+        (folder / name).read_text(encoding="utf-8") for name in ("report.md", "report.html")
+    )
     for heading in ("## Calibration", "## Accuracy work", "## Layer by layer, openvino"):
-        assert heading in page
+        assert heading in markdown
+    work = work_lines(found)
+    assert [line.partition(":")[0] for line in work] == [
+        "equalization",
+        "bias correction",
+        "quantization-aware training",
+    ]
+    for line in (*work, answers_line(found.calibration.accuracy)):
+        assert line in markdown
+        assert line in page
+    diverged = found.finetuning.model_copy(update={"stopped": "the loss is nan in epoch 1"})
+    said = work_lines(found.model_copy(update={"finetuning": diverged}))[-1]
+    assert said.endswith("; stopped: the loss is nan in epoch 1")
     assert workshop.run(worked) == result
     assert workshop.ran() == set()
 
 
 def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: Workshop) -> None:
-    """A percentile this low clips every activation; two layers in float cannot mend that."""
+    """A percentile this low clips what the last of three layers reads, too; one stays in INT8."""
+    layers = ["conv1", "stages.0.0.conv1", "stages.0.0.conv2"]
     hopeless = job(
-        quantization={"observer": "percentile", "percentile": 70.0},
-        mixed_precision={"images": 16, "max_float_layers": 2},
+        quantization={"observer": "percentile", "percentile": 51.0, "include": layers},
+        mixed_precision={"images": 16},
     )
     result = workshop.run(hopeless)
     report = workshop.report(result)
@@ -77,6 +97,7 @@ def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: W
     page = (workshop.root / "runs/small/report.html").read_text(encoding="utf-8")
     for chart in ("chart-pareto", "chart-sensitivity"):
         assert f'id="{chart}"' in page
+    assert "No assignment loses at most 3 points" in page
 
 
 def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None:
@@ -105,11 +126,14 @@ def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None
     assert package_run(workshop.store, report).version == result.publication.version
 
 
-def test_an_interrupted_search_goes_on(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_goes_on(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a layer that the job itself leaves in float, which every assignment has as well."""
     import flows.mixed
 
     hopeless = job(
-        quantization={"observer": "percentile", "percentile": 70.0},
+        quantization={"observer": "percentile", "percentile": 70.0, "exclude": ["fc"]},
         mixed_precision={"images": 16, "max_float_layers": 1},
     )
     real, count = flows.mixed._candidate, 0
@@ -126,10 +150,16 @@ def test_an_interrupted_search_goes_on(workshop: Workshop, monkeypatch: pytest.M
         with pytest.raises(RuntimeError, match="pulled the plug"):
             workshop.run(hopeless)
     assert "calibrate" in workshop.ran()
-    workshop.run(hopeless)
-    # The states are those of each stage's last call; the first candidate's were all found.
+    caplog.clear()
+    search = findings_of(workshop.report(workshop.run(hopeless))).search
     assert workshop.states["sensitivity"] == "cached"
-    assert workshop.states["predict_float32"] == "cached"
+    # The first candidate was done; the second is what was missing; the build is one of the two.
+    for name in ("calibrate", "convert", "engine openvino int8", "predict_engine openvino"):
+        lines = [x for x in caplog.messages if x.startswith(f"{name} ") and "  " in x]
+        assert [line.endswith(" cached") for line in lines] == [True, False, True], name
+    assert search is not None
+    assert [a.float_layers[0] for a in search.assignments] == ["fc", "fc"]
+    assert [len(a.float_layers) for a in search.assignments] == [1, 2]
 
 
 def test_constant_activations_and_one_class_are_said_once_each(

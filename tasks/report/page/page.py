@@ -10,6 +10,7 @@ from schemas.engine import Layer
 from schemas.evaluate import Accuracy
 from schemas.profiling import threads_of
 from schemas.report import RunReport
+from tasks.report.findings import answers_line, verdict_of, work_lines
 from tasks.report.page.accuracy_charts import layer_errors_chart, pareto_chart
 from tasks.report.page.charts import (
     accuracy_chart,
@@ -79,6 +80,9 @@ def render_page(
         saturated=saturated,
         threads_of=threads_of,
         used_share=used_share,
+        answers_line=answers_line,
+        work=[] if report.findings is None else work_lines(report.findings),
+        verdict_of=verdict_of,
         kind_of=_kind_of,
     )
 
