@@ -114,11 +114,17 @@ def test_a_browser_draws_it_without_network_error_or_overflow(
 
 
 @pytest.mark.browser
-def test_paper_holds_all_columns(browser: Any, page_file: Path) -> None:
-    page = browser.new_page(viewport={"width": 720, "height": 1020})
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_paper_is_white_and_holds_all_columns(browser: Any, page_file: Path, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 720, "height": 1020}, color_scheme=scheme)
     page.goto(page_file.as_uri())
     page.wait_for_selector("#chart-latency .bk-Figure", state="attached")
-    page.emulate_media(media="print")
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    page.emulate_media(media="print", color_scheme=scheme)
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(style.format("body", "color")) == "rgb(29, 33, 41)"
+    turned = page.evaluate(style.format(".chart", "filter"))
+    assert turned == ("none" if scheme == "light" else "invert(1) hue-rotate(180deg)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 720
     wide = "t => t.scrollWidth > t.parentElement.clientWidth + 1"
     assert page.evaluate(f"[...document.querySelectorAll('table')].filter({wide}).length") == 0

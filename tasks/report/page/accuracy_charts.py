@@ -1,21 +1,24 @@
 """Where accuracy goes: the error of layers, and accuracy against latency."""
 
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import BasicTicker, ColumnDataSource, HoverTool
 
 from schemas.sensitivity import LayerErrors, SearchReport
-from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, clear_legend, frame
+from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, for_bokeh, frame
 
 FORMS = (
-    ("int8_db", "INT8 torch", FLOAT),
-    ("graph_db", "graph", OTHER),
-    ("engine_db", "engine", INT8),
+    ("int8_db", "INT8 torch", FLOAT, ""),
+    ("graph_db", "graph", OTHER, "8 4"),
+    ("engine_db", "engine", INT8, "2 4"),
 )
+"""Where a form is as far from FP32 as another, the dashes let both be seen."""
 
 
 def layer_errors_chart(errors: LayerErrors) -> Chart:
     """Signal over noise of each layer's output against FP32, in dB; a step down is a loss."""
     plot = frame("layer, in the order of the network", "signal over noise, dB")
-    for field, label, colour in FORMS:
+    plot.xaxis.ticker = BasicTicker(min_interval=1)
+    key = []
+    for field, label, colour, dashes in FORMS:
         points = [
             (index, getattr(layer, field), layer.name)
             for index, layer in enumerate(errors.layers)
@@ -24,12 +27,13 @@ def layer_errors_chart(errors: LayerErrors) -> Chart:
         if not points:
             continue
         x, y, names = zip(*points, strict=True)
+        key.append((label, colour, dashes))
         source = ColumnDataSource({"x": x, "y": y, "name": names})
-        plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=label)
+        style = {"color": colour, "line_width": 2, "line_dash": for_bokeh(dashes)}
+        plot.line("x", "y", source=source, **style)
         plot.scatter("x", "y", source=source, color=colour, size=6)
     plot.add_tools(HoverTool(tooltips=[("", "@name"), ("dB", "@y{0.0}")]))
-    clear_legend(plot)
-    return chart_of(f"errors-{errors.target}", f"Error of each layer, {errors.target}", plot)
+    return chart_of(f"errors-{errors.target}", f"Error of each layer, {errors.target}", plot, key)
 
 
 def pareto_chart(search: SearchReport) -> Chart | None:

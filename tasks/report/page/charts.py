@@ -65,7 +65,7 @@ def ranges_chart(table: CalibrationTable, saturated: Mapping[str, float]) -> Cha
         "largest seen / largest held",
         x_range=[*names],
     )
-    plot.xaxis.major_label_text_alpha = 0
+    plot.xaxis.major_label_text_alpha = plot.xaxis.major_tick_out = plot.xaxis.major_tick_in = 0
     plot.xgrid.visible = False
     plot.vbar(x="name", top="used", width=0.8, color=INT8, source=source)
     plot.add_layout(Span(location=1, dimension="width", line_dash="dashed", line_color=OTHER))
@@ -81,7 +81,7 @@ def saturation_chart(quality: CalibrationQuality) -> Chart | None:
     names = [x.name for x in quality.tensors]
     source = ColumnDataSource({"name": names, "cut": [100 * x.saturated for x in quality.tensors]})
     plot = frame("activation, in the order of the network", "values cut off, %", x_range=[*names])
-    plot.xaxis.major_label_text_alpha = 0
+    plot.xaxis.major_label_text_alpha = plot.xaxis.major_tick_out = plot.xaxis.major_tick_in = 0
     plot.xgrid.visible = False
     plot.y_range.start = 0
     plot.vbar(x="name", top="cut", width=0.8, color=FLOAT, source=source)

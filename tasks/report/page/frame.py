@@ -60,6 +60,11 @@ def rows(names: Sequence[str], axis: str, **options: Any) -> figure:
     return plot
 
 
+def for_bokeh(dashes: str) -> str | list[int]:
+    """Dashes of a key, which are SVG's, as Bokeh takes them."""
+    return [int(part) for part in dashes.split()] or "solid"
+
+
 def clear_legend(plot: figure) -> None:
     """Let the page show through behind the legend, which may be empty."""
     for legend in plot.legend:

@@ -14,6 +14,7 @@ from tasks.report.page.frame import (
     OTHER,
     Chart,
     chart_of,
+    for_bokeh,
     frame,
     rows,
     whisker,
@@ -47,7 +48,14 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
     plot.add_layout(whisker("min", "p99", source))
     plot.hbar(y="name", left="median", right="p90", height=0.5, color="color", source=source)
     plot.scatter(
-        "median", "name", source=source, size=9, color="color", marker="diamond", line_color="white"
+        "median",
+        "name",
+        source=source,
+        size=12,
+        marker="diamond",
+        fill_color="white",
+        line_color="color",
+        line_width=2,
     )
     plot.add_tools(
         HoverTool(
@@ -80,7 +88,7 @@ def distribution_chart(latencies: Sequence[Latency], threads: int) -> Chart | No
         key.append((latency.name, colour, dashes))
         names = [latency.name] * len(QUANTILES)
         source = ColumnDataSource({"x": latency.quantiles_ms, "y": QUANTILES, "name": names})
-        style = {"color": colour, "line_width": 2.5, "line_dash": _for_bokeh(dashes)}
+        style = {"color": colour, "line_width": 2.5, "line_dash": for_bokeh(dashes)}
         plot.line("x", "y", source=source, **style)
         marked = [latency.quantiles_ms[i] for i in marks], [QUANTILES[i] for i in marks]
         plot.scatter(*marked, size=7, color=colour)
@@ -118,7 +126,7 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
                 "name": [label] * len(line),
             }
         )
-        style = {"color": colour, "line_width": 2.5, "line_dash": _for_bokeh(dashes)}
+        style = {"color": colour, "line_width": 2.5, "line_dash": for_bokeh(dashes)}
         plot.line("x", "y", source=source, **style)
         plot.scatter("x", "y", source=source, color=colour, size=7)
     plot.add_tools(
@@ -127,10 +135,6 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
         )
     )
     return chart_of(f"sweep-{number}", "Images a second over the batch", plot, key)
-
-
-def _for_bokeh(dashes: str) -> str | list[int]:
-    return [int(part) for part in dashes.split()] or "solid"
 
 
 def _colour(latency: Latency) -> str:

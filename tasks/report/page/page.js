@@ -75,13 +75,6 @@ document.addEventListener("DOMContentLoaded", () => {
   const button = document.getElementById("theme");
   button.addEventListener("click", () =>
     setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-  // Canvases know nothing of media: what is printed is drawn for white paper, and then as before.
-  let shown;
-  window.addEventListener("beforeprint", () => {
-    shown = document.documentElement.dataset.theme;
-    setTheme("light");
-  });
-  window.addEventListener("afterprint", () => setTheme(shown));
   for (const sorter of document.querySelectorAll("th button")) {
     sorter.addEventListener("click", () => sortBy(sorter.parentElement));
   }
