@@ -9,6 +9,8 @@ from flows.commands.options import Artifacts, Json, finished_jobs
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from schemas.history import BuildRecord
     from tasks.history.records import History
 
@@ -73,9 +75,13 @@ def _as_document(history: "History") -> dict[str, Any]:
 def _page(job: str, history: "History") -> str:
     from tasks.report.page.history import history_page
 
-    pairs = zip(history.builds[1:], history.builds, strict=False)
-    reasons = {build.sequence: _notes(build, before) for build, before in pairs}
+    reasons = {build.sequence: _notes(build, before) for build, before in _pairs(history)}
     return history_page(job, history.builds, reasons)
+
+
+def _pairs(history: "History") -> "Iterator[tuple[BuildRecord, BuildRecord | None]]":
+    """Each build with the one before it."""
+    return zip(history.builds, (None, *history.builds), strict=False)
 
 
 def _print(job: str, history: "History", *, last: bool) -> None:
@@ -95,10 +101,10 @@ def _print(job: str, history: "History", *, last: bool) -> None:
         for row in _rows(build):
             table.add_row(*row)
     console().print(table)
-    for build, before in zip(history.builds[1:], history.builds, strict=False):
+    for build, before in _pairs(history):
         if not last or build is history.builds[-1]:
-            for line in _notes(build, before):
-                say(line)
+            for note in _notes(build, before):
+                say(f"build {build.sequence} {note}")
 
 
 def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
@@ -123,23 +129,23 @@ def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
     return rows
 
 
-def _notes(build: "BuildRecord", before: "BuildRecord") -> list[str]:
+def _notes(build: "BuildRecord", before: "BuildRecord | None") -> list[str]:
     """What changed since the build before, what failed, and a clock that went back."""
     from tasks.history.changes import changes, environment_changes
 
     lines = []
     # The report holds what the gates said, which is told in the next line.
     made = [stage for stage in build.stages if stage.stage != "report"]
-    moved = [f"{x.stage}: {x}" for x in changes(before, made)]
-    moved += environment_changes(before, build.versions)
+    moved = [] if before is None else [f"{x.stage}: {x}" for x in changes(before, made)]
+    moved += [] if before is None else environment_changes(before, build.versions)
     if moved:
         more = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
-        lines.append(f"build {build.sequence} changed {'; '.join(moved[:4])}{more}")
+        lines.append(f"changed {'; '.join(moved[:4])}{more}")
     if build.failed:
-        lines.append(f"build {build.sequence} failed {', '.join(build.failed)}")
+        lines.append(f"failed {', '.join(build.failed)}")
     if build.clock_behind_s:
         lines.append(
-            f"build {build.sequence} has a clock {build.clock_behind_s:.0f} s behind an earlier "
-            "build's: set its machine's clock (builds are in the order of their numbers)"
+            f"has a clock {build.clock_behind_s:.0f} s behind an earlier build's: set its "
+            "machine's clock (builds are in the order of their numbers)"
         )
     return lines

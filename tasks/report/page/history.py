@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import BasicTicker, ColumnDataSource, HoverTool
 
 from schemas.history import BuildRecord, EngineFigures
 from tasks.report.page.fill import fill
-from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, clear_legend, frame
+from tasks.report.page.frame import FLOAT, INT8, OTHER, Chart, chart_of, frame
 
 COLOURS = (INT8, FLOAT, OTHER)
 FAILED = "#d43b30"
@@ -38,8 +38,10 @@ def _line(
 ) -> Chart | None:
     """One line an engine over the builds; None where no build has the figure."""
     plot = frame("build", label, height=220)
-    plot.xaxis.ticker = [build.sequence for build in builds]
-    drawn = False
+    plot.xaxis.ticker = BasicTicker(min_interval=1)
+    if name == "kernels":
+        plot.yaxis.ticker = BasicTicker(min_interval=1)
+    key = []
     for index, target in enumerate(sorted({e.engine for b in builds for e in b.engines})):
         points = [
             (build.sequence, value, "passed" if build.passed else "FAILED")
@@ -49,7 +51,8 @@ def _line(
         ]
         if not points:
             continue
-        drawn, colour = True, COLOURS[index % len(COLOURS)]
+        colour = COLOURS[index % len(COLOURS)]
+        key.append((target, colour, ""))
         xs, ys, verdicts = zip(*points, strict=True)
         passed = [verdict == "passed" for verdict in verdicts]
         source = ColumnDataSource(
@@ -62,12 +65,9 @@ def _line(
                 "colour": [colour if good else FAILED for good in passed],
             }
         )
-        plot.line("x", "y", source=source, color=colour, line_width=2, legend_label=target)
+        plot.line("x", "y", source=source, color=colour, line_width=2)
         plot.scatter(
             "x", "y", source=source, color="colour", size="size", marker="marker", line_width=3
         )
     plot.add_tools(HoverTool(tooltips=[("build", "@x"), (label, "@y{0.0000}"), ("", "@verdict")]))
-    if not drawn:
-        return None
-    clear_legend(plot)
-    return chart_of(name, f"{label}, build after build", plot)
+    return chart_of(name, f"{label}, build after build", plot, key) if key else None
