@@ -9,26 +9,23 @@ whole build whose networks are in the cache and whose engine is evaluated on a n
 its own; each pass starts from a copy of the same store. ``overhead`` is the wall time a job, times
 the workers that share it (no more of them than cores), less the job's own stages, as the server
 timed them. On a busy machine look at ``CPU a job`` instead, which company changes little: of the
-warm night, where no stage computes anything, all of it is overhead. Passes that --minutes leaves no
-time for are named and not run.
+warm night, where no stage computes anything, all of it is overhead.
+
+With --folder everything is kept there, and the same command goes on with the passes that were not
+made yet; --passes says how many of them to make this time.
 """
 
 import argparse
 import itertools
 import json
 import os
-import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,10 +33,9 @@ from typing import Any
 
 import numpy as np
 import yaml
+from fanout_plant import BIN, Plant, Sampler
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent
 IMAGES = 1200
 NETWORK = """
 import torch
@@ -81,192 +77,24 @@ class Pass:
     """MiB at the start, at the end, and at most."""
 
 
-class Plant:
-    """The service with workers of our own, in one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.state, self.jobs = folder, folder / "state", folder / "jobs"
-        self.up = [sys.executable, str(ROOT / "scripts/operations-up"), "--state", str(self.state)]
-        self.up += ["--jobs", str(self.jobs)]
-        ours = ("PREFECT_", "ENGINESMITH_")
-        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-        self.environment |= {"OMP_NUM_THREADS": "1", "ENGINESMITH_JOBS": str(self.jobs)}
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        given = {name: secrets.token_hex(12) for name in PASSWORDS}
-        try:
-            subprocess.run(self.up, env=self.environment | given, check=True)
-            lines = (self.state / "client.env").read_text().splitlines()
-            self.environment |= dict(line.split("=", 1) for line in lines)
-            self.pids = json.loads((self.state / "processes.json").read_text())
-            # Its worker takes any number of runs at a time; ours take one each.
-            os.kill(self.pids["worker"][0], signal.SIGTERM)
-            yield
-        finally:
-            subprocess.run([*self.up, "--down", "--volumes"], check=True)
-
-    @contextmanager
-    def workers(self, count: int, store: Path) -> Iterator[None]:
-        self.hired: list[int] = []
-        ports = []
-        with ExitStack() as running:
-            for number in range(count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    port = str(probe.getsockname()[1])
-                log = running.enter_context((self.folder / f"worker-{number}.log").open("ab"))
-                process = subprocess.Popen(
-                    [BIN / "enginesmith", "worker", "--at-once", "1", "--artifacts", str(store)],
-                    env=self.environment
-                    | {"PREFECT_WORKER_WEBSERVER_PORT": port, "PREFECT_WORKER_QUERY_SECONDS": "2"},
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=ROOT,
-                    start_new_session=True,
-                )
-                running.callback(stop, process)
-                self.hired.append(process.pid)
-                ports.append(port)
-            wait_for(ports)
-            yield
-
-    def cpu(self) -> dict[str, float]:
-        """Processor seconds that have gone into each part."""
-        everyone = children()
-        parts = {
-            "runs": self.hired,
-            "server": self.pids["server"][:1],
-            "Postgres": self.pids["database"][:1],
-        }
-        return {
-            name: sum(cpu_of(pid) for first in firsts for pid in family(first, everyone))
-            for name, firsts in parts.items()
-        }
-
-    def memory(self) -> dict[str, float]:
-        """MiB in use (proportional set size) of the server, Postgres and the runs of workers."""
-        everyone = children()
-        parts = {"server": self.pids["server"][0], "Postgres": self.pids["database"][0]}
-        used = {name: sum(map(pss, family(pid, everyone))) for name, pid in parts.items()}
-        runs = [pid for pid in everyone.get("runs", []) if str(self.jobs) in variables(pid)]
-        used["largest run"] = max(map(pss, runs), default=0.0)
-        used["database, on disk"] = on_disk(parts["Postgres"])
-        return used
-
-
-PASSWORDS = ("ENGINESMITH_PASSWORD", "ENGINESMITH_DATABASE_PASSWORD")
-
-
-def on_disk(postgres: int) -> float:
-    """MiB of a Postgres's tables and indexes, without its log of changes."""
-    words = Path(f"/proc/{postgres}/cmdline").read_bytes().decode().split("\0")
-    size = 0
-    for folder, _, files in os.walk(Path(words[words.index("-D") + 1]) / "base"):
-        for name in files:
-            try:
-                size += Path(folder, name).stat().st_size
-            except FileNotFoundError:
-                continue
-    return size / 2**20
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(60)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def children() -> dict[Any, list[int]]:
-    """Process ids by parent, and under "runs" those that run a flow."""
-    found: dict[Any, list[int]] = {}
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            words = (place / "cmdline").read_bytes()
-        except OSError:
-            continue
-        found.setdefault(parent, []).append(int(place.name))
-        if b"prefect" in words and (b"flow-run" in words or b"prefect.engine" in words):
-            found.setdefault("runs", []).append(int(place.name))
-    return found
-
-
-def family(pid: int, everyone: dict[Any, list[int]]) -> list[int]:
-    return [pid, *(x for child in everyone.get(pid, []) for x in family(child, everyone))]
-
-
-def cpu_of(pid: int) -> float:
-    """Processor seconds of a process and of its children that have ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_for(ports: Sequence[str]) -> None:
-    """Until every worker says that it is well."""
-    deadline = time.monotonic() + 300
-    for port in ports:
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.2)
-
-
-def pss(pid: int) -> float:
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    return int(text.partition("\nPss:")[2].split()[0]) / 1024
-
-
-def variables(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
-
-
-class Sampler:
-    """Memory every few seconds until left."""
-
-    def __init__(self, plant: Plant) -> None:
-        self.plant, self.ended = plant, threading.Event()
-        self.samples: list[dict[str, float]] = []
-
-    def __enter__(self) -> "Sampler":
-        self.thread = threading.Thread(target=self._sample, daemon=True)
-        self.thread.start()
-        return self
-
-    def _sample(self) -> None:
-        while True:
-            self.samples.append(self.plant.memory())
-            if self.ended.wait(4):
-                return
-
-    def __exit__(self, *_: object) -> None:
-        self.ended.set()
-        self.thread.join()
-        self.samples.append(self.plant.memory())
-
-    def summary(self) -> dict[str, tuple[float, float, float]]:
-        names = self.samples[0]
-        columns = {name: [sample[name] for sample in self.samples] for name in names}
-        return {name: (each[0], each[-1], max(each)) for name, each in columns.items()}
-
-
 def write_jobs(folder: Path, count: int, warm: int) -> tuple[list[str], list[str]]:
     """The jobs of a cold pass and of the warm night, as files; each twice if the night has more."""
-    folder.mkdir(parents=True)
+    if not (folder / "images.tar").exists():
+        write_network(folder)
+    names = [f"job-{number:05}" for number in range(count)]
+    for number, name in enumerate(names):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(job(name, 100 + number % 1000)))
+    night = list(names[:warm])
+    while len(night) < warm:
+        again = f"again-{len(night):05}"
+        shutil.copy(folder / f"{names[len(night) % count]}.yaml", folder / f"{again}.yaml")
+        night.append(again)
+    return names, night
+
+
+def write_network(folder: Path) -> None:
+    """The network of all jobs, and the archive of their images."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "fanout_network.py").write_text(NETWORK)
     rng = np.random.default_rng(0)
     for split, images in (("train", 32), ("test", IMAGES)):
@@ -279,15 +107,6 @@ def write_jobs(folder: Path, count: int, warm: int) -> tuple[list[str], list[str
     tar = ["tar", "-C", str(folder / "images"), "-cf", str(folder / "images.tar"), "train", "test"]
     subprocess.run(tar, check=True)
     shutil.rmtree(folder / "images")
-    names = [f"job-{number:05}" for number in range(count)]
-    for number, name in enumerate(names):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(job(name, 100 + number % 1000)))
-    night = list(names[:warm])
-    while len(night) < warm:
-        again = f"again-{len(night):05}"
-        shutil.copy(folder / f"{names[len(night) % count]}.yaml", folder / f"{again}.yaml")
-        night.append(again)
-    return names, night
 
 
 def job(name: str, images: int) -> dict[str, Any]:
@@ -403,6 +222,16 @@ def show(passes: Sequence[Pass]) -> None:
             print(f"| {label} | {name} | {start:.0f} MiB | {end:.0f} MiB | {most:.0f} MiB |")
 
 
+def first_store(plant: Plant, job_file: str) -> Path:
+    """A store that holds the networks of all jobs, of which each pass has a copy of its own."""
+    store = plant.folder / "first"
+    if not (store / "runs").exists():
+        run = [BIN / "enginesmith", "run", plant.jobs / f"{job_file}.yaml", "--artifacts", store]
+        alone = {k: v for k, v in plant.environment.items() if not k.startswith("PREFECT_")}
+        subprocess.run(run, check=True, env=alone)
+    return store
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -414,36 +243,37 @@ def main() -> None:
         "--at-a-time", type=int, help="jobs that share a process; default: nightly's"
     )
     parser.add_argument("--warm-at-a-time", type=int, help="the same for the warm night")
-    parser.add_argument("--minutes", type=float, default=240, help="start no pass after so long")
+    parser.add_argument("--folder", type=Path, help="keep everything here, to go on from there")
+    parser.add_argument("--passes", type=int, default=100, help="make at most so many this time")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too, after each pass")
     given = parser.parse_args()
     counts = [int(count) for count in given.workers.split(",")]
-    passes: list[Pass] = []
-    deadline = time.monotonic() + 60 * given.minutes
-    with tempfile.TemporaryDirectory(prefix="enginesmith-fanout-") as place:
-        plant = Plant(Path(place))
+    with ExitStack() as stack:
+        place = given.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="fanout-"))
+        plant = Plant(Path(place).resolve())
         names, warm = write_jobs(plant.jobs, given.jobs, given.warm)
-        with plant.running():
-            os.environ |= plant.environment
-            os.environ |= {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
-            first = [BIN / "enginesmith", "run", plant.jobs / f"{names[0]}.yaml", "--artifacts"]
-            alone = {k: v for k, v in plant.environment.items() if not k.startswith("PREFECT_")}
-            subprocess.run([*first, plant.folder / "first"], check=True, env=alone)
-            stores = {count: plant.folder / f"store-{count}" for count in counts}
-            wanted = [("cold", count, names, stores[count]) for count in counts]
-            if warm:
-                wanted.insert(1, ("warm", min(2, counts[-1]), warm, stores[counts[0]]))
-            for name, count, jobs, store in wanted:
-                if time.monotonic() > deadline:
-                    print(f"not run, for want of time: {name} over {count} workers")
-                    continue
-                if not store.exists():
-                    shutil.copytree(plant.folder / "first", store)
-                shared = given.warm_at_a_time if name == "warm" else given.at_a_time
-                passes.append(night(plant, name, count, jobs, store, shared))
-                show(passes)
-                if given.out:
-                    given.out.write_text(json.dumps([asdict(x) for x in passes], indent=2))
+        wanted = [("cold", count, names, count) for count in counts]
+        if warm:
+            wanted.insert(1, ("warm", min(2, counts[-1]), warm, counts[0]))
+        made = plant.folder / "passes.json"
+        passes = [Pass(**each) for each in json.loads(made.read_text())] if made.exists() else []
+        left = wanted[len(passes) :][: given.passes]
+        stack.enter_context(plant.running(keep=given.folder is not None))
+        os.environ |= plant.environment
+        os.environ |= {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
+        first = first_store(plant, names[0])
+        for name, count, jobs, of in left:
+            store = plant.folder / f"store-{of}"
+            if name == "cold":
+                shutil.rmtree(store, ignore_errors=True)
+                shutil.copytree(first, store)
+            shared = given.warm_at_a_time if name == "warm" else given.at_a_time
+            passes.append(night(plant, name, count, jobs, store, shared))
+            figures = json.dumps([asdict(x) for x in passes], indent=2)
+            for file in (made, given.out):
+                if file:
+                    file.write_text(figures)
+            show(passes)
     lost = sum(x.jobs - min(x.passed, x.records) for x in passes)
     sys.exit(f"{lost} jobs were lost" if lost else 0)
 
