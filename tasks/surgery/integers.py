@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from tasks.surgery.graph import is_constant
+from tasks.surgery.graph import is_constant, producer
 from tasks.surgery.quantizers import grid_of, is_q
 
 # They reorder, drop or repeat values and compute none, so that they mean the same on integers,
@@ -47,6 +47,14 @@ def moves_values(node: gs.Node) -> bool:
         looks: str = node.attrs.get("coordinate_transformation_mode", "")
         return mode == "nearest" and looks != _FILLS
     return node.op in _MOVES_VALUES
+
+
+def source_of(tensor: gs.Tensor) -> gs.Node | None:
+    """The node that computed a tensor, seen through reshapes."""
+    node = producer(tensor)
+    while node is not None and node.op in RESHAPES and not node.domain:
+        node = producer(node.inputs[0])
+    return node
 
 
 def cast_type(node: gs.Node) -> np.dtype[Any]:

@@ -123,12 +123,41 @@ def test_the_inputs_of_a_concat_take_its_output_scale() -> None:
     assert scales == [np.float32(0.25)] * 2
 
 
-def test_maxpool_in_float_ahead_of_a_quantizer_gets_integers_on_both_sides() -> None:
+@pytest.mark.parametrize(
+    ("operator", "parameters", "attributes"),
+    [
+        ("MaxPool", (), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Transpose", (), {"perm": [0, 1, 3, 2]}),
+        ("Slice", ([0, 0], [4, 4], [2, 3]), {}),
+        ("Gather", ([0, 2, 4],), {"axis": 2}),
+        ("DepthToSpace", (), {"blocksize": 2}),
+    ],
+)
+def test_what_moves_values_between_float_and_a_quantizer_gets_integers_on_both_sides(
+    operator: str, parameters: tuple[list[int], ...], attributes: dict[str, Any]
+) -> None:
     builder = Builder()
     conv = builder.conv(builder.pair("input", 0.05), 4, 4)
-    pool = builder.op("MaxPool", conv, kernel_shape=[2, 2], strides=[2, 2], name="pool")
-    model = builder.model(builder.conv(builder.pair(pool, 0.2), 4, 4))
-    assert sources(repaired(model), "pool") == ["DequantizeLinear"]
+    constants = (builder.constant(np.array(x, np.int64)) for x in parameters)
+    moved = builder.op(operator, conv, *constants, name="move", **attributes)
+    channels = 1 if operator == "DepthToSpace" else 4
+    model = builder.model(builder.conv(builder.pair(moved, 0.2), channels, 4))
+    graph = repaired(model)
+    assert sources(graph, "move") == ["DequantizeLinear"]
+    images = np.random.default_rng(0).normal(size=(2, 4, 8, 8)).astype(np.float32)
+    before, after = (ReferenceSession(m).logits(images) for m in (model, graph))
+    assert np.array_equal(before, after)
+
+
+def test_a_reshape_keeps_one_pair_in_front_of_it() -> None:
+    builder = Builder()
+    conv = builder.conv(builder.pair("input", 0.05), 4, 4)
+    flat = builder.op("Reshape", conv, builder.constant(np.int64([0, -1])), name="flat")
+    product = builder.op("MatMul", builder.pair(flat, 0.2), builder.weights(256, 8, axis=1))
+    graph = repaired(builder.model(product))
+    assert sources(graph, "flat") == ["DequantizeLinear"]
+    readers = [n.op_type for n in graph.graph.node if named(graph, "flat").output[0] in n.input]
+    assert readers == ["MatMul"]
 
 
 def test_quantizers_behind_the_last_gemm_and_around_flatten_go(resnet18: Any) -> None:

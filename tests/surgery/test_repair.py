@@ -13,6 +13,7 @@ from schemas.base import Target
 from schemas.surgery import SurgeryConfig
 from tasks.surgery.parity import prove
 from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder, named
 
 TARGETS: tuple[Target, ...] = ("tensorrt", "tensorrt_rtx", "openvino", "onnxruntime")
 
@@ -52,6 +53,28 @@ def test_biases_of_convs_and_the_gemm_are_float32_initializers(resnet18: Any) ->
     biases = [n.input[2] for n in repaired.graph.node if n.op_type in ("Conv", "Gemm")]
     assert len(biases) == 21
     assert all(values[name].dtype == np.float32 for name in biases)
+
+
+def test_the_integer_bias_in_the_add_behind_a_matmul_becomes_float32() -> None:
+    builder = Builder()
+    product = builder.op("MatMul", builder.pair("input", 0.1), builder.weights(8, 6, axis=1))
+    scale = builder.constant(np.full(6, 1e-3, np.float32))
+    integers = builder.constant(np.arange(6, dtype=np.int32))
+    bias = builder.op("DequantizeLinear", integers, scale, axis=0)
+    model = builder.model(builder.op("Add", product, bias, name="add"))
+    repaired, _ = repair(model, "tensorrt")
+    stored = arrays(repaired)[named(repaired, "add").input[1]]
+    np.testing.assert_array_equal(stored, np.arange(6, dtype=np.float32) * np.float32(1e-3))
+
+
+def test_a_conv_without_a_bias_gets_none_and_a_float_bias_is_not_touched() -> None:
+    builder = Builder()
+    bare = builder.op("Conv", builder.pair("input", 0.1), builder.weights(4, 4, 3, 3), name="bare")
+    model = builder.model(builder.conv(builder.pair(bare, 0.2), 4, 4, "biased"))
+    repaired, records = repair(model, "tensorrt")
+    assert len(named(repaired, "bare").input) == 2
+    assert named(repaired, "biased").input[2] == named(model, "biased").input[2]
+    assert not next(x for x in records if x.name == "float_bias").changed
 
 
 def test_weights_are_int8_per_channel_behind_a_dequantizer(resnet18: Any) -> None:

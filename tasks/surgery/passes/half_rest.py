@@ -16,7 +16,7 @@ from tasks.surgery.graph import (
     replace_input,
     sweep,
 )
-from tasks.surgery.integers import RESHAPES, cast_type
+from tasks.surgery.integers import RESHAPES, cast_type, source_of
 from tasks.surgery.quantizers import DQ, WEIGHTED, grid_of, has_grid, is_dq, is_q
 
 _F16, _F32 = np.dtype(np.float16), np.dtype(np.float32)
@@ -95,20 +95,12 @@ def _is_island(node: gs.Node) -> bool:
     """Whether a product has a factor whose scale float16 cannot hold."""
     if node.op not in WEIGHTED or node.domain:
         return False
-    factors = [_maker(tensor) for tensor in node.inputs[:2]]
+    factors = [source_of(tensor) for tensor in node.inputs[:2]]
     return any(
         is_dq(factor) and has_grid(factor) and grid_of(factor).scale.min() < SMALLEST_SCALE
         for factor in factors
         if factor is not None
     )
-
-
-def _maker(tensor: gs.Tensor) -> gs.Node | None:
-    """The node that computed a tensor, seen through reshapes."""
-    node = producer(tensor)
-    while node is not None and node.op in RESHAPES and not node.domain:
-        node = producer(node.inputs[0])
-    return node
 
 
 def _islands(graph: gs.Graph) -> list[gs.Node]:

@@ -11,7 +11,7 @@ from tasks.surgery.graph import (
     redirect,
     replace_input,
 )
-from tasks.surgery.integers import RESHAPES, moves_values
+from tasks.surgery.integers import RESHAPES, moves_values, source_of
 from tasks.surgery.quantizers import (
     WEIGHTED,
     Grid,
@@ -58,16 +58,8 @@ def _is_sandwiched(node: gs.Node) -> bool:
 def _reads_float(node: gs.Node) -> bool:
     if not _is_sandwiched(node):
         return False
-    source = _maker(node.inputs[0])
+    source = source_of(node.inputs[0])
     return source is not None and not is_dq(source)
-
-
-def _maker(tensor: gs.Tensor) -> gs.Node | None:
-    """The node that computed a tensor, seen through reshapes."""
-    node = producer(tensor)
-    while node is not None and node.op in RESHAPES and not node.domain:
-        node = producer(node.inputs[0])
-    return node
 
 
 def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
@@ -86,7 +78,7 @@ def _grid_behind(graph: gs.Graph, node: gs.Node) -> Grid | None:
 
 
 def _pair_in_front(node: gs.Node) -> tuple[gs.Node, gs.Node] | None:
-    dequantize = _maker(node.inputs[0]) if node.inputs else None
+    dequantize = source_of(node.inputs[0]) if node.inputs else None
     if dequantize is None or not is_dq(dequantize) or not has_grid(dequantize):
         return None
     quantize = producer(dequantize.inputs[0])
@@ -107,7 +99,7 @@ def _settle_reshape(graph: gs.Graph, node: gs.Node, names: Names) -> bool:
         return False
     pair = _pair_in_front(node)
     if pair is None:
-        if is_dq(_maker(node.inputs[0])):
+        if is_dq(source_of(node.inputs[0])):
             return False
         pair = quantized_pair(graph, node.inputs[0], grid, names, f"{node.name}_input")
         node.inputs[0] = pair[1].outputs[0]
