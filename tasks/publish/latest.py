@@ -196,6 +196,14 @@ def versions(store: Store, job: str) -> tuple[VersionState, ...]:
     )
 
 
+def removed_latest(store: Store, job: str) -> str | None:
+    """The latest version of a job where it is not in the store any more; else None."""
+    pointer = read_pointer(store, job)
+    if pointer is None or is_there(store, job, pointer.latest.version):
+        return None
+    return pointer.latest.version
+
+
 def published_jobs(store: Store) -> tuple[str, ...]:
     """The jobs of which something was promoted, by name."""
     parts = [entry.key.split("/") for entry in _below(store, ROOT)]

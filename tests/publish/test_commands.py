@@ -151,6 +151,10 @@ def test_a_removed_latest_is_said(cli: Any, run: Run, images: Path) -> None:
     cli("publish", "tiny")
     (latest_folder(run.store, "tiny") / "version.json").unlink()
     one_line(cli("infer", "tiny", images), "which was removed", "enginesmith rollback tiny")
+    one_line(cli("published", "tiny", "--path"), "which was removed")
+    assert "latest, but gone: enginesmith rollback tiny" in cli("published", "tiny").out
+    assert cli("publish", "tiny").code == 0
+    assert "but gone" not in cli("published", "tiny").out
 
 
 @pytest.mark.parametrize("command", ["publish", "rollback", "published", "infer"])
