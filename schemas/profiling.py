@@ -86,7 +86,10 @@ class Spread(Strict):
 
 
 class PhaseLatency(Spread):
-    """One part of a call on a GPU: copy in, compute, copy out, or the CPU's queueing of them."""
+    """One part of a call: copy in, compute, copy out, or the CPU's queueing of them.
+
+    On a CPU ``compute`` alone: what the engine says its own code takes.
+    """
 
     phase: Literal["h2d", "compute", "d2h", "enqueue"]
 
@@ -165,6 +168,9 @@ class LatencyReport(Strict):
         description="the first contender over every other, at each size and thread count",
     )
     sweep: tuple[Latency, ...] = ()
+    sweep_ratios: tuple[Ratio, ...] = Field(
+        default=(), description="INT8 over FP32 at each batch and image size of the sweep"
+    )
     layer_times_ms: dict[str, float] = Field(
         default={},
         description="of the INT8 plan's layers by name, one image, one thread: for their shares, "

@@ -1,12 +1,13 @@
 """A network's answers for a whole set of images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import tee
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import InputError
-from tasks.runtimes.protocol import Session
+from tasks.runtimes.protocol import OverlappedSession, Session
 
 
 def predict(
@@ -17,8 +18,13 @@ def predict(
     Raises InputError where the network's output is not one finite row of ``num_classes`` an image.
     """
     rows = []
-    for batch in batches:
-        logits = session.infer(batch)
+    asked, given = tee(batches)
+    answers: Iterator[NDArray[np.float32]] = (
+        session.infer_many(given)
+        if isinstance(session, OverlappedSession)
+        else map(session.infer, given)
+    )
+    for batch, logits in zip(asked, answers, strict=True):
         if logits.shape != (len(batch), num_classes):
             raise InputError(
                 f"{name} gives outputs of shape {tuple(logits.shape)} for {len(batch)} images of "

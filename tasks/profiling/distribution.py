@@ -7,6 +7,7 @@ from schemas.profiling import QUANTILES, Latency, PhaseLatency, Ratio, Speedup
 from tasks.runtimes.protocol import Phases
 
 BOOTSTRAP_DRAWS = 2000
+_PARTS = ("h2d", "compute", "d2h", "enqueue")
 Times = NDArray[np.float64]
 
 
@@ -23,7 +24,7 @@ def latency_of(
 ) -> Latency:
     """The distribution of float64[rounds, calls] milliseconds."""
     figures = _spread(times_ms)
-    parts = () if phases is None else ("h2d", "compute", "d2h", "enqueue")
+    parts = {} if phases is None else {x: getattr(phases, x) for x in _PARTS}
     return Latency(
         name=name,
         precision=precision,
@@ -36,8 +37,9 @@ def latency_of(
         streamed_images_per_second=streamed_images_per_second,
         quantiles_ms=tuple(np.percentile(times_ms, QUANTILES).round(6).tolist()),
         phases=tuple(
-            PhaseLatency.model_validate({"phase": part, **_spread(getattr(phases, part))})
-            for part in parts
+            PhaseLatency.model_validate({"phase": part, **_spread(of_part)})
+            for part, of_part in parts.items()
+            if of_part.size
         ),
         **figures,
     )

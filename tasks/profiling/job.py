@@ -121,7 +121,7 @@ class _Run:
             notes += [note for note in found.notes if note not in notes]
             ours, theirs = (found.times_ms[engine.name] for engine in self.engines)
             speedups.append(speedup_of(self.target, threads, ours, theirs))
-        swept, left_out = self._sweep(self.config.sweep) if self.config.sweep else ([], [])
+        swept, swept_ratios, left_out = self._sweep(self.config.sweep)
         clocks = self.watch.report()
         if self.config.steady_clocks == "require":
             require_steady(clocks)
@@ -132,6 +132,7 @@ class _Run:
             speedups=tuple(speedups),
             ratios=tuple(ratios),
             sweep=tuple(swept),
+            sweep_ratios=tuple(swept_ratios),
             layer_times_ms=layer_times_ms(
                 self.target, self.store.open(self.int8.plan), self.config.layer_calls
             ),
@@ -139,11 +140,14 @@ class _Run:
             notes=(*notes, *left_out, *moved),
         )
 
-    def _sweep(self, sweep: SweepConfig) -> tuple[list[Latency], list[str]]:
+    def _sweep(self, sweep: SweepConfig | None) -> tuple[list[Latency], list[Ratio], list[str]]:
         """INT8 and FP32 at every batch and image size, with the first thread count."""
+        if sweep is None:
+            return [], [], []
         own = self._images(1).shape[2:]
         fewer = self.config.model_copy(update={"rounds": sweep.rounds, "duration_s": None})
         latencies: list[Latency] = []
+        ratios: list[Ratio] = []
         notes: list[str] = []
         for size in sweep.image_sizes_px or (None,):
             try:
@@ -155,8 +159,10 @@ class _Run:
                 images = self._images(batch_size, size)
                 label = f"sweep {self.target}, {batch_size} of {images.shape[2]} px"
                 threads = self.config.threads[0]
-                latencies += measure(pair, images, threads, fewer, label, self.watch).latencies
-        return latencies, notes
+                found = measure(pair, images, threads, fewer, label, self.watch)
+                latencies += found.latencies
+                ratios += found.ratios
+        return latencies, ratios, notes
 
     def _pair(self, size: int) -> list[Contender]:
         """Both engines for images of another size."""

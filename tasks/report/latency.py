@@ -30,7 +30,7 @@ def render_latency(report: RunReport) -> str:
         table(header, rows),
         _phases(latencies),
         "\n".join(lines),
-        *(_sweep(part.sweep) for part in report.latencies if part.sweep),
+        *(_sweep(part) for part in report.latencies if part.sweep),
         "\n".join(f"- note: {note}" for part in report.latencies for note in part.notes),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -53,7 +53,7 @@ def _ratios(part: LatencyReport) -> list[str]:
 
 
 def _phases(latencies: list[Latency]) -> str:
-    """What a call on a GPU is made of; nothing on a CPU."""
+    """What a call is made of, as far as its engine tells."""
     rows = [
         (x.name, part.phase, *(f"{ms:.4f}" for ms in (part.median_ms, part.p90_ms, part.p99_ms)))
         for x in latencies
@@ -62,16 +62,17 @@ def _phases(latencies: list[Latency]) -> str:
     return table(("engine", "part", "median ms", "p90 ms", "p99 ms"), rows) if rows else ""
 
 
-def _sweep(latencies: tuple[Latency, ...]) -> str:
+def _sweep(part: LatencyReport) -> str:
     """INT8 over FP32 at every size; the two of a size follow each other."""
+    pairs = zip(part.sweep[::2], part.sweep[1::2], part.sweep_ratios, strict=True)
     rows = [
         (
             f"{int8.batch_size} x {'x'.join(map(str, int8.image_size_px or ()))}",
             f"{int8.median_ms:.3f}",
             f"{float32.median_ms:.3f}",
-            f"{float32.median_ms / int8.median_ms:.2f}",
+            f"{x.ratio:.2f} ({x.ratio_low:.2f} to {x.ratio_high:.2f})",
         )
-        for int8, float32 in zip(latencies[::2], latencies[1::2], strict=True)
+        for int8, float32, x in pairs
     ]
     header = ("batch x image", "INT8 median ms", "FP32 median ms", "ratio")
     return "### Over batch and image size\n\n" + table(header, rows)

@@ -10,6 +10,7 @@ import re
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
 from tasks.runtimes.openvino_layers import layer_table
 from tasks.runtimes.processor import cpu, installed_version
-from tasks.runtimes.protocol import Build
+from tasks.runtimes.protocol import Build, Phases
 
 # A fixed date keeps plans of the same graph equal byte by byte.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -111,11 +112,16 @@ class OpenVinoSession:
 
     def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
         """Milliseconds of each of ``calls`` calls on a tensor set once: ``float64[calls]``."""
-        batch = check_images(batch, self.inputs[0].shape, "the plan", exact=True)
-        request = self._request(batch.shape)
-        request.set_input_tensor(0, self._tensor(batch, shared_memory=True))
-        # Answers are looked at where they are: without this each call copies them.
-        return time_calls(partial(request.infer, share_outputs=True), calls)
+        return time_calls(self._repeated(batch), calls)
+
+    def time_phases(self, batch: NDArray[np.float32], calls: int) -> Phases:
+        """What OpenVINO's own code takes of as many further calls; benchmark_app prints that."""
+        call, request = self._repeated(batch), self._request(batch.shape)
+        compute = np.empty(calls)
+        for index in range(calls):
+            call()
+            compute[index] = request.latency
+        return Phases(compute)
 
     def throughput(self, batch: NDArray[np.float32], calls: int) -> float:
         """Images a second over ``calls`` calls, as many under way as OpenVINO finds best."""
@@ -139,6 +145,14 @@ class OpenVinoSession:
         run(len(queue))
         took_ms = float(time_calls(partial(run, calls), 1)[0])
         return calls * len(batch) * 1000 / took_ms
+
+    def _repeated(self, batch: NDArray[np.float32]) -> Callable[[], object]:
+        """A call without arguments, on a tensor that is set once."""
+        batch = check_images(batch, self.inputs[0].shape, "the plan", exact=True)
+        request = self._request(batch.shape)
+        request.set_input_tensor(0, self._tensor(batch, shared_memory=True))
+        # Answers are looked at where they are: without this each call copies them.
+        return partial(request.infer, share_outputs=True)
 
     def _call(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         request = self._request(batch.shape)

@@ -1,6 +1,7 @@
 """What every engine can do."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -35,23 +36,28 @@ class Session(Protocol):
         ...
 
 
+def _absent() -> NDArray[np.float64]:
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class Phases:
-    """Milliseconds of each call's parts, ``float64[calls]`` each.
+    """Milliseconds of each call's parts, ``float64[calls]`` each; empty where there is none.
 
     ``h2d`` and ``d2h`` are the copies to the GPU and back, ``compute`` what lies between them, all
-    three by the GPU's own clock. ``enqueue`` is how long the CPU took to queue them.
+    three by the GPU's own clock. ``enqueue`` is how long the CPU took to queue them. On a CPU there
+    is ``compute`` alone: what the engine says its own code took, without the way there from Python.
     """
 
-    h2d: NDArray[np.float64]
     compute: NDArray[np.float64]
-    d2h: NDArray[np.float64]
-    enqueue: NDArray[np.float64]
+    h2d: NDArray[np.float64] = field(default_factory=_absent)
+    d2h: NDArray[np.float64] = field(default_factory=_absent)
+    enqueue: NDArray[np.float64] = field(default_factory=_absent)
 
 
 @runtime_checkable
 class PhasedSession(Session, Protocol):
-    """A session whose calls have parts that can be told apart: on a GPU."""
+    """A session that can tell the parts of its calls apart."""
 
     def time_phases(self, batch: NDArray[np.float32], calls: int) -> Phases:
         """What the parts of ``calls`` calls take; these are other calls than :meth:`time`'s."""
@@ -64,6 +70,15 @@ class StreamedSession(Session, Protocol):
 
     def throughput(self, batch: NDArray[np.float32], calls: int) -> float:
         """Images a second over ``calls`` calls that do not wait for each other's answers."""
+        ...
+
+
+@runtime_checkable
+class OverlappedSession(Session, Protocol):
+    """A session that computes one batch while the next is made ready: on a GPU."""
+
+    def infer_many(self, batches: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Logits of each batch in turn, as of :meth:`infer`."""
         ...
 
 

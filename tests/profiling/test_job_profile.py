@@ -148,6 +148,10 @@ def test_the_sweep_goes_over_batches_and_sizes(profiled: Profiled) -> None:
         for batch in (1, 4)
         for precision in ("int8", "float32")
     ]
+    assert [(x.batch_size, x.image_size_px) for x in report.sweep_ratios] == [
+        (batch, (size, size)) for size in (28, 36) for batch in (1, 4)
+    ]
+    assert all(x.ratio_low <= x.ratio <= x.ratio_high for x in report.sweep_ratios)
     assert {x.image_size_px for x in report.latencies} == {(28, 28)}
 
 

@@ -38,6 +38,7 @@ def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
         speedups=(Speedup(engine="openvino", threads=1, ratio=3.0, ratio_low=2.9, ratio_high=3.1),),
         ratios=(ratio("openvino float32", 3.0), ratio("torch float32", 9.0)),
         sweep=tuple(pair),
+        sweep_ratios=(ratio("openvino float32", 3.0),),
         notes=("baseline openvino_float16 is left out",),
     )
     page = render_latency(cast(RunReport, SimpleNamespace(latencies=(measured,))))
@@ -45,7 +46,7 @@ def test_ratios_over_baselines_sweep_and_notes_are_there() -> None:
     assert "9.00 times as fast as torch float32 (8.90 to 9.10)" in page
     # Once, not as a ratio over a baseline as well.
     assert page.count("as fast as") == 2
-    assert "| 8 x 28x28 | 1.000 | 3.000 | 3.00 |" in page
+    assert "| 8 x 28x28 | 1.000 | 3.000 | 3.00 (2.90 to 3.10) |" in page
     assert "- note: baseline openvino_float16 is left out" in page
     assert "1.2%" in page
 

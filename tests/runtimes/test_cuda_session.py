@@ -13,7 +13,9 @@ import pytest
 
 from schemas.engine import ShapeRange, TensorInfo
 from schemas.errors import InputError
+from tasks.evaluate.predict import predict
 from tasks.runtimes.cuda.executor import Stream
+from tasks.runtimes.cuda.lane import Lane
 from tasks.runtimes.cuda.session import CudaSession
 from tests.runtimes.fakes.pycuda_fake import FakeDriver, FakeLibrary
 
@@ -134,11 +136,24 @@ def test_the_context_is_left_as_it_was(opened: Open, driver: FakeDriver) -> None
 
 def test_many_batches_come_back_in_order(opened: Open) -> None:
     session = opened()
-    batches = [batch(2) for _ in range(7)]
+    # One shape more than buffers are kept for, while others are under way.
+    batches = [batch(size) for size in (2, 2, 2, 2, 5, 3, 2)]
     answers = list(session.infer_many(iter(batches), streams=3))
-    assert len(answers) == len(batches)
     for answer, images in zip(answers, batches, strict=True):
-        np.testing.assert_array_equal(answer, 2 * images.reshape(2, 6))
+        np.testing.assert_array_equal(answer, 2 * images.reshape(-1, 6))
+
+
+def test_the_next_batch_is_read_while_one_is_computed(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diary: list[str] = []
+    start, wait = Lane.start, Lane.wait
+    monkeypatch.setattr(Lane, "start", lambda lane: (diary.append("start"), start(lane)))
+    monkeypatch.setattr(Lane, "wait", lambda lane: (diary.append("wait"), wait(lane)))
+    test_set = [batch(4), batch(4), batch(4), batch(2)]
+    logits = predict(opened(), iter(test_set), 6, "a network")
+    np.testing.assert_array_equal(logits, 2 * np.concatenate(test_set).reshape(-1, 6))
+    assert diary == ["start", "start", "wait", "start", "wait", "wait", "start", "wait"]
 
 
 def test_a_fixed_batch_is_filled_up(opened: Open) -> None:
@@ -148,6 +163,8 @@ def test_a_fixed_batch_is_filled_up(opened: Open) -> None:
     )
     images = batch(6)
     np.testing.assert_array_equal(session.infer(images), 2 * images.reshape(6, 6))
+    first, rest = session.infer_many([images[:4], images[4:]])
+    np.testing.assert_array_equal(np.concatenate([first, rest]), 2 * images.reshape(6, 6))
     with pytest.raises(InputError, match=r"4 images at a time, not 6"):
         session.time(images, 1)
 

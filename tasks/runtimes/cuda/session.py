@@ -54,30 +54,29 @@ class CudaSession:
     def infer_many(
         self, batches: Iterable[NDArray[np.float32]], streams: int = 2
     ) -> Iterator[NDArray[np.float32]]:
-        """Logits of each batch in turn; the CPU fills one stream's buffers while others compute.
-
-        The batches have one shape, which the network takes as it is.
-        """
+        """Logits of each batch in turn; the CPU fills one stream's buffers while others compute."""
+        if self.inputs[0].shape[0] > 0:
+            yield from map(self.infer, batches)
+            return
         waiting: deque[Lane] = deque()
         for number, batch in enumerate(batches):
             images = self._checked(batch)
+            # Buffers of another shape may have to make room for these.
+            while waiting and (len(waiting) == streams or waiting[0].images.shape != images.shape):
+                yield self._finished(waiting.popleft())
             with self._context:
                 lane = self._lane(images.shape, number % streams)
-                finished = waiting.popleft() if len(waiting) == streams else None
-                if finished is not None:
-                    finished.wait()
-                    answer = finished.logits.astype(np.float32)
                 lane.fill(images)
                 lane.start()
                 waiting.append(lane)
-            if finished is not None:
-                yield answer
         while waiting:
-            lane = waiting.popleft()
-            with self._context:
-                lane.wait()
-                answer = lane.logits.astype(np.float32)
-            yield answer
+            yield self._finished(waiting.popleft())
+
+    def _finished(self, lane: Lane) -> NDArray[np.float32]:
+        with self._context:
+            lane.wait()
+            # A copy: the pinned buffer belongs to the next call.
+            return lane.logits.astype(np.float32)
 
     def time(self, batch: NDArray[np.float32], calls: int) -> NDArray[np.float64]:
         """Milliseconds of each call from pinned memory to pinned memory: ``float64[calls]``."""
@@ -137,9 +136,8 @@ class CudaSession:
         with self._context:
             lane = self._lane(batch.shape)
             lane.fill(batch)
-            lane.call()
-            # A copy: the pinned buffer belongs to the next call.
-            return lane.logits.astype(np.float32)
+            lane.start()
+        return self._finished(lane)
 
     def _lane(self, shape: tuple[int, ...], number: int = 0) -> Lane:
         lanes = self._lanes.get(shape)
