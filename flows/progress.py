@@ -27,7 +27,7 @@ class Progress:
     expected: int
     artifact: UUID = field(init=False)
     done: int = 0
-    shown: float = 0.0
+    shown: float = field(init=False)
 
     def __post_init__(self) -> None:
         created = create_progress_artifact(
@@ -35,6 +35,7 @@ class Progress:
         )
         assert isinstance(created, UUID)
         self.artifact = created
+        self.shown = time.monotonic()
 
     def advance(self, stage: str) -> None:
         """One more stage is done. Only the end itself is 100 %, whatever was expected."""

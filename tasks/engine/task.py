@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from schemas.artifact import ArtifactRef
@@ -39,7 +38,6 @@ def engine(
         )
 
 
-@task(name="can run")
 def why_not_run(target: Target) -> str | None:
     """Why this machine cannot run a target's plans; None where it can. Asked anew in each run."""
     return runtime(target).cannot_run()
