@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.exceptions import ObjectNotFound
 
 from flows.deploy.piece import Piece
@@ -39,12 +40,7 @@ def limit(name: str, count: int) -> Piece:
 
     def put(client: "SyncPrefectClient") -> None:
         client.upsert_global_concurrency_limit_by_name(name, count)
-        if found(client) != wanted:
-            from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+        # One that was switched off lets everybody through, and stays off when it is changed.
+        client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(active=True))
 
-            client.update_global_concurrency_limit(
-                name, GlobalConcurrencyLimitUpdate(limit=count, active=True)
-            )
-
-    wanted = {"limit": count, "active": True}
-    return Piece(f"limit {name}", wanted, found, put)
+    return Piece(f"limit {name}", {"limit": count, "active": True}, found, put)

@@ -3,14 +3,29 @@
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    TaskRunFilter,
+    TaskRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
+from flows.deploy.deployments import read_deployments
+from flows.limits import TIMING
+from flows.submit import find_deployment
+from tasks.caching import LIMIT_TAG
 from tests.operations.conftest import ROOT, Service, job_document
 
 pytestmark = pytest.mark.slow
@@ -31,6 +46,18 @@ def test_a_submitted_job_runs_on_the_worker(service: Service, first_submit: Done
     stages = [line.split()[0] for line in first_submit.stderr.splitlines()]
     assert {"calibrate", "convert", "export", "surgery", "engine", "profile"} <= set(stages)
     assert list((service.state / "artifacts").rglob("openvino.plan"))
+
+
+def test_of_a_build_s_stages_only_what_is_timed_holds_the_limit_of_timing(
+    service: Service, first_submit: Done
+) -> None:
+    assert first_submit.returncode == 0
+    holders = TaskRunFilter(tags=TaskRunFilterTags(all_=[f"{LIMIT_TAG}{TIMING}"]))
+    with service.client() as client:
+        runs = client.read_task_runs(
+            task_run_filter=holders, sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=200
+        )
+    assert {run.name for run in runs} == {"profile"}
 
 
 def test_its_report_and_progress_are_on_the_server(service: Service, first_submit: Done) -> None:
@@ -107,11 +134,13 @@ def test_deploying_again_changes_nothing_and_drift_is_mended(service: Service) -
     assert service.enginesmith("deploy", "--check").returncode == 0
     with service.client() as client:
         client.upsert_global_concurrency_limit_by_name("timing", 5)
+        client.update_global_concurrency_limit("gpu", GlobalConcurrencyLimitUpdate(active=False))
         for automation in client.read_automations_by_name("crash-silent-runs"):
             client.delete_automation(automation.id)
     check = service.enginesmith("deploy", "--check")
     assert check.returncode == 1
     assert "limit timing: DIFFERS (limit)" in check.stdout
+    assert "limit gpu: DIFFERS (active)" in check.stdout
     assert "automation crash-silent-runs: MISSING" in check.stdout
     mended = service.enginesmith("deploy", "--json")
     statuses = {piece["piece"]: piece["status"] for piece in json.loads(mended.stdout)}
@@ -119,6 +148,29 @@ def test_deploying_again_changes_nothing_and_drift_is_mended(service: Service) -
     assert statuses["automation crash-silent-runs"] == "made"
     assert statuses["deployment build/build"] == "kept"
     assert service.enginesmith("deploy", "--check").returncode == 0
+
+
+def test_the_server_plans_the_night_for_its_hour_in_its_time_zone(service: Service) -> None:
+    (wanted,) = [x for x in read_deployments(ROOT / "prefect.yaml") if x.name == "nightly"]
+    (schedule,) = wanted.schedules
+    minute, hour = (int(field) for field in schedule.cron.split()[:2])
+    planned: list[FlowRun] = []
+    deadline = time.monotonic() + 120
+    with service.client() as client:
+        nightly = FlowRunFilterDeploymentId(any_=[find_deployment(client, "nightly").id])
+        while not planned and time.monotonic() < deadline:
+            time.sleep(0.5)
+            of_nightly = client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(deployment_id=nightly),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=50,
+            )
+            planned = [run for run in of_nightly if run.auto_scheduled]
+    assert planned, "the server plans nothing"
+    for run in planned:
+        assert run.expected_start_time is not None
+        there = run.expected_start_time.astimezone(ZoneInfo(schedule.timezone))
+        assert (there.hour, there.minute) == (hour, minute)
 
 
 def answer(url: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str]]:
