@@ -224,8 +224,9 @@ def _constant_change(
     if now is None:
         return ""
     if was is None:
-        computed = is_constant(tensor) and maker is not None
-        return f"went from {maker.op} to a {now.dtype} initializer" if computed else ""
+        if maker is None or not is_constant(tensor):
+            return ""
+        return f"went from {maker.op} to a {now.dtype} initializer"
     if was.dtype != now.dtype:
         return f"went from {was.dtype} to {now.dtype}"
     if was.shape != now.shape:
