@@ -60,6 +60,7 @@ class Quantized:
         """What its stages found out, for the report."""
         return FindingsSources(
             calibration=self.calibrated.quality,
+            calibration_speed=self.calibrated.speed,
             layers=tuple(layers),
             equalization=self.equalized and self.equalized.summary,
             correction=self.corrected and self.corrected.summary,

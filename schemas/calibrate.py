@@ -101,9 +101,16 @@ class CalibrationQuality(Strict):
     warnings: tuple[str, ...]
 
 
+class CalibrationSpeed(Strict):
+    """How fast images went past the observers, reading them and choosing the scales included."""
+
+    images_per_second: PositiveFloat
+    device: str = Field(description="what the network computed on: cpu or cuda")
+
+
 class CalibrateResult(Strict):
     table: ArtifactRef = Field(description="JSON: a CalibrationTable")
     quality: ArtifactRef = Field(description="JSON: a CalibrationQuality")
-    images_per_second: PositiveFloat
+    speed: CalibrationSpeed
     mode: QuantizedMode = Field(description="the interface that the later stages go on with")
     mode_reason: str = Field(description="why, in words")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from schemas.calibrate import CalibrateResult, CalibrationConfig
+from schemas.calibrate import CalibrateResult, CalibrationConfig, CalibrationSpeed
 from schemas.convert import QuantizationConfig
 from schemas.data import DataRef
 from schemas.model import ModelRef
@@ -55,13 +55,14 @@ def calibrate(
     started = time.perf_counter()
     batches = candidates.batches(calibration.batch_size, drawn.indices, "calibrate")
     convergence = Convergence(calibration)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     table = observe(
         network,
         (torch.from_numpy(batch.images) for batch in batches),
         settled,
         images_sha256="",
         convergence=convergence,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device=device,
     )
     elapsed = time.perf_counter() - started
     table = table.model_copy(update={"images_sha256": drawn.sha256(table.images)})
@@ -100,7 +101,7 @@ def calibrate(
     return CalibrateResult(
         table=store.put_model("calibration", table),
         quality=store.put_model("calibration-quality", quality),
-        images_per_second=table.images / elapsed,
+        speed=CalibrationSpeed(images_per_second=table.images / elapsed, device=device),
         mode=choice.mode,
         mode_reason=choice.reason,
     )

@@ -26,6 +26,8 @@ def _calibration(findings: Findings) -> str:
     missing = sum(not count for count in quality.images_by_class.values())
     classes = len(quality.images_by_class)
     lines = [f"- {quality.images} images of {classes - missing} of {classes} classes"]
+    if (speed := findings.calibration_speed) is not None:
+        lines[0] += f", {speed.images_per_second:,.1f} images/s on {speed.device}"
     lines.append(f"- {quality.left_out} images passed over because accuracy is measured on them")
     if quality.accuracy is not None:
         lines.append(f"- {answers_line(quality.accuracy)}")

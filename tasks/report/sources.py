@@ -29,4 +29,5 @@ def load_findings(store: Store, sources: FindingsSources) -> Findings:
         correction=load(sources.correction, CorrectionSummary),
         search=load(sources.search, SearchReport),
         finetuning=load(sources.finetuning, FinetuneSummary),
+        calibration_speed=sources.calibration_speed,
     )

@@ -60,6 +60,21 @@ class Branching(Small):
         return super().forward(-x) if x.mean() > 0.5 else super().forward(x)
 
 
+class ByPairs(Small):
+    """No graph can be made of it, and two images, such as an example has, go another way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        if type(x) is not Tensor:
+            raise TypeError("not a tensor")
+        return self.head(
+            torch.relu(self.pairs(x)).mean((2, 3)) if len(x) == 2 else self.features(x)
+        )
+
+
 class Raising(Small):
     def forward(self, x: Tensor) -> Any:  # noqa: ARG002
         raise ValueError("no such luck\nand a second line.")

@@ -311,6 +311,7 @@ RUNS: tuple[Case, ...] = (
     Case("run-nan-images", source("images_not_a_number"), r"image 0 holds NaN or infinite values: return"),
     Case("run-more-classes", (dataset(), job(model__kwargs={"classes": 5})), r"shape \(\d+, 5\) .*: set the model's number"),
     Case("run-exclude-nothing", (dataset(), job(quantization__exclude=["hed"])), r"no module is called 'hed': did you mean head\?"),
+    Case("run-observers-without-images", network("ByPairs"), r"no image reached pairs\..*: leave it in float"),
     Case("run-no-stage", (dataset(), job()), r"--refresh sugery: .*: did you mean surgery\?", "run job.yaml --artifacts store --refresh sugery"),
 )
 """Found once the job runs, by ``run job.yaml --artifacts store``: tests/flows/test_bad_runs.py."""

@@ -1,6 +1,7 @@
 """The whole build flow on a network that was not written for quantization."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -33,15 +34,19 @@ def network(num_classes: int, in_channels: int) -> nn.Module:
     return Plain(num_classes, in_channels)
 
 
-@pytest.mark.parametrize("exclude", [[], ["conv2"]])
-def test_a_plain_network_goes_all_the_way(workshop: Workshop, exclude: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("mode", "exclude"), [("auto", []), ("auto", ["conv2"]), ("fx", []), ("pt2e", [])]
+)
+def test_a_plain_network_goes_all_the_way(
+    workshop: Workshop, mode: str, exclude: list[str]
+) -> None:
     job = small_job(
         model={
             "factory": f"{__name__}:network",
             "weights": None,
             "pretrained": True,
         },
-        quantization={"mode": "auto", "exclude": exclude},
+        quantization={"mode": mode, "exclude": exclude},
         accuracy={"max_drop_points": 100.0},
         # Untrained, its answers lie close together.
         surgery={"min_top1_agreement": 0.0},
@@ -49,14 +54,16 @@ def test_a_plain_network_goes_all_the_way(workshop: Workshop, exclude: list[str]
     result = workshop.run(job)
     report = workshop.report(result)
     assert report.quantized is not None
-    assert report.quantized.mode == "eager"
+    assert report.quantized.mode == ("eager" if mode == "auto" else mode)
     rows = {row.name: row for row in report.quantized.modules}
     assert rows["conv1"].quantized
     assert rows["conv2"].quantized is (not exclude)
     assert len(report.engines[0].layers.integer_convolutions) == (1 if exclude else 2)
     folder = workshop.root / "runs" / "small"
-    assert "## Modules:" in (folder / "report.md").read_text()
-    if not exclude:
+    text = (folder / "report.md").read_text()
+    assert "## Modules:" in text
+    assert re.search(r"- 64 images of .* classes, [\d,.]+ images/s on (cpu|cuda)\n", text)
+    if mode == "auto" and not exclude:
         assert_explained(folder, report)
 
 
