@@ -6,9 +6,11 @@ For each network and calibration seed, one FP32 checkpoint and one draw of train
 ways: ours (calibrate, convert, export, surgery), NNCF and Model Optimizer, each peer with its own
 defaults in an environment of its own (benchmarks/surgery.py makes them). OpenVINO runs all of them
 on one thread, our graph for TensorRT-RTX and Model Optimizer's too, which have no engine on a CPU:
-what is compared is what they round, not how a GPU would add it up. Top-1 is over the whole test
-set. DIR holds NAME.safetensors for each of --networks; ``se-fashion-mnist`` needs none: it is a
-small squeeze-and-excite network that is trained here, for two epochs on Fashion-MNIST.
+what is compared is what they round, not how a GPU would add it up. On a CPU without VNNI, where
+INT8 sums saturate, --session onnxruntime runs all of them as the ONNX standard defines each node,
+which is what the rounding alone costs. Top-1 is over the whole test set. DIR holds
+NAME.safetensors for each of --networks; ``se-fashion-mnist`` needs none: it is a small
+squeeze-and-excite network that is trained here, for two epochs on Fashion-MNIST.
 
 Drops are means over the seeds, with 95 % intervals over the test images, paired. Exit status 1
 where a bound of ours does not hold: 0.1 points for ResNet-18, 0.5 for the others.
@@ -44,6 +46,7 @@ from tasks.models.build import build_model
 from tasks.models.choose import example_of
 from tasks.models.quantizer import quantizer
 from tasks.models.weights import load_weights, save_weights
+from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tasks.runtimes.openvino import OpenVinoRuntime
 from tasks.runtimes.protocol import Session
 from tasks.surgery.repair import repair
@@ -76,6 +79,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--work", type=Path, default=Path(".benchmarks/accuracy"))
     parser.add_argument("--environments", type=Path, default=Path(".benchmarks/surgery"))
+    parser.add_argument("--resume", action="store_true", help="take what is left in --work")
+    parser.add_argument("--session", choices=SESSIONS, default="openvino")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -111,28 +116,24 @@ def measure(name: str, arguments: argparse.Namespace, peers: dict[str, Path]) ->
     # Model Optimizer takes a graph's own batch: it calibrates on the images one by one.
     fixed = ExportConfig(dynamic_batch=False, batch_size=1)
     export_onnx(network, test_set.input_shape, fixed, float_file)
+    session = SESSIONS[arguments.session]
     before = right(session(float_file), test_set, f"{name} FP32")
     answers: dict[str, list[Any]] = {}
     for seed in arguments.seeds:
-        calibration = job.calibration.model_copy(update={"seed": seed})
-        indices, _ = draw(train_set, test_set, calibration)
-        images = train_set.images(indices)
-        files = {
-            "NNCF": folder / "nncf.onnx",
-            "Model Optimizer": folder / "modelopt.onnx",
-        }
-        np.save(folder / "images.npy", images)
-        for peer, file in zip(peers, files.values(), strict=True):
-            script = HERE / f"surgery_peer_{peer}.py"
-            command = [peers[peer], script, float_file, folder / "images.npy", file]
-            subprocess.run(command, check=True, capture_output=True)
-        files |= ours(job, network, images, folder)
-        for way, file in files.items():
-            answers.setdefault(way, []).append(right(session(file), test_set, f"{name} {way}"))
+        kept = folder / f"{arguments.session}-{seed}.npz"
+        if not (arguments.resume and kept.is_file()):
+            calibration = job.calibration.model_copy(update={"seed": seed})
+            indices, _ = draw(train_set, test_set, calibration)
+            files = quantized(job, network, train_set.images(indices), folder, peers)
+            found = {w: right(session(f), test_set, f"{name} {w}") for w, f in files.items()}
+            np.savez(kept, **found)
+        for way, one in np.load(kept).items():
+            answers.setdefault(way, []).append(one)
         log.info(
             "%s, seed %d: %s", name, seed, {w: drop(before, [a[-1]]) for w, a in answers.items()}
         )
     row: dict[str, Any] = {"network": name, "images": len(before), "seeds": len(arguments.seeds)}
+    row["session"] = arguments.session
     row["float32"] = float(before.mean())
     for way, many in answers.items():
         low, high = mean_drop_interval(before, np.stack(many))
@@ -142,6 +143,23 @@ def measure(name: str, arguments: argparse.Namespace, peers: dict[str, Path]) ->
         row[mine]["more_than_peer"] = row[mine]["drop"] - row[theirs]["drop"]
         row[mine]["more_than_peer_interval"] = difference(answers[theirs], answers[mine])
     return row
+
+
+def quantized(
+    job: Job,
+    network: torch.nn.Module,
+    images: "np.ndarray[Any, Any]",
+    folder: Path,
+    peers: dict[str, Path],
+) -> dict[str, Path]:
+    """Every way's graph of one calibration."""
+    files = {"NNCF": folder / "nncf.onnx", "Model Optimizer": folder / "modelopt.onnx"}
+    np.save(folder / "images.npy", images)
+    for peer, file in zip(peers, files.values(), strict=True):
+        script = HERE / f"surgery_peer_{peer}.py"
+        command = [peers[peer], script, folder / "float.onnx", folder / "images.npy", file]
+        subprocess.run(command, check=True, capture_output=True)
+    return files | ours(job, network, images, folder)
 
 
 def job_of(name: str, arguments: argparse.Namespace) -> Job:
@@ -200,11 +218,23 @@ def ours(
     return files
 
 
-def session(file: Path) -> Session:
-    """A graph in OpenVINO on one thread."""
+def openvino(file: Path) -> Session:
+    """A graph as OpenVINO compiles it, on one thread."""
     plan = file.with_suffix(".plan")
     OpenVinoRuntime().build(file, plan, OpenVinoConfig())
     return OpenVinoRuntime().open(plan, threads=1)
+
+
+def onnxruntime(file: Path) -> Session:
+    """A graph node by node, on one thread, many images at a time."""
+    model = onnx.load(file)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "images"
+    del model.graph.value_info[:]
+    return OnnxRuntimeSession(model.SerializeToString(), threads=1)
+
+
+SESSIONS = {"openvino": openvino, "onnxruntime": onnxruntime}
 
 
 def right(session: Session, test_set: Dataset, label: str) -> "np.ndarray[Any, Any]":
