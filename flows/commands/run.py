@@ -45,5 +45,5 @@ def run(
 
     from flows.commands.summary import print_json, print_summary
 
-    (print_json if as_json else print_summary)(session.store, result, job)
+    (print_json if as_json else print_summary)(session.store, result)
     raise typer.Exit(0 if result.passed else 1)

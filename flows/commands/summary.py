@@ -1,5 +1,6 @@
 """What a finished run prints."""
 
+import shlex
 from pathlib import Path
 
 import typer
@@ -12,7 +13,7 @@ from tasks.artifacts.store import Store
 from tasks.report.layout import run_folder
 
 
-def print_json(store: Store, result: ReportResult, job_file: Path) -> None:  # noqa: ARG001
+def print_json(store: Store, result: ReportResult) -> None:
     """The whole report as one JSON document."""
     typer.echo(store.open(result.json_report).read_text(encoding="utf-8"))
 
@@ -32,7 +33,7 @@ def _threads(speed: Speedup) -> str:
     return f"{speed.ratio:.2f}x on {threads_of(speed.threads)}"
 
 
-def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
+def print_summary(store: Store, result: ReportResult) -> None:
     """Verdict, gates, accuracy and speed as tables, and where everything lies."""
     from rich.table import Table
 
@@ -87,12 +88,19 @@ def print_summary(store: Store, result: ReportResult, job_file: Path) -> None:
         style="green" if report.passed else "red",
     )
     folder = run_folder(store, report.job.name)
-    if report.passed:
-        following = f"enginesmith inspect {folder}/{report.engines[0].target}.plan"
-    else:
-        following = f"enginesmith run {job_file} --set calibration.images=2048"
     console.print(f"report and plans: {folder}/", soft_wrap=True)
     if result.publication is not None:
         where = result.publication.key if result.publication.promoted else "nothing"
         console.print(f"published: {where}", soft_wrap=True)
-    console.print(f"next: {following}", soft_wrap=True)
+    following = ["enginesmith", *next_command(report, folder, store.location)]
+    console.print(f"next: {shlex.join(following)}", soft_wrap=True)
+
+
+def next_command(report: RunReport, folder: Path, artifacts: str) -> list[str]:
+    """What shows the most about how a run ended: about the first kind of gate that failed."""
+    failed = [gate.name for gate in report.gates if not gate.passed]
+    if any("accuracy." in name for name in failed):
+        return ["explain", str(folder)]
+    if any(name.startswith("regression: ") for name in failed):
+        return ["history", report.job.name, "--artifacts", artifacts]
+    return ["inspect", f"{folder}/{report.engines[0].target}.plan"]

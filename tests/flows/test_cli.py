@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from flows.commands.summary import next_command
+from schemas.base import Gate
 from schemas.job import Job
-from tests.flows.conftest import CHECKPOINT, REPOSITORY, small_job, write_job
+from schemas.report import ReportResult
+from tests.flows.conftest import CHECKPOINT, REPOSITORY, Workshop, small_job, write_job
 
 QUICKSTART = REPOSITORY / "jobs" / "quickstart.yaml"
 
@@ -39,6 +42,20 @@ def test_a_failed_gate_exits_1_and_the_report_says_which(tmp_path: Path) -> None
     failed = [gate["name"] for gate in report["gates"] if not gate["passed"]]
     assert failed == ["openvino int8: accuracy.min_top1"]
     assert "Traceback" not in done.stderr
+
+
+def test_the_next_command_is_about_what_failed(
+    first_run: tuple[Workshop, ReportResult], tmp_path: Path
+) -> None:
+    report = first_run[0].report(first_run[1])
+
+    def following(name: str) -> list[str]:
+        gates = (Gate(name=name, passed=not name, detail=""),)
+        return next_command(report.model_copy(update={"gates": gates}), tmp_path, "store")
+
+    assert following("") == ["inspect", f"{tmp_path}/openvino.plan"]
+    assert following("openvino int8: accuracy.max_drop_points") == ["explain", str(tmp_path)]
+    assert following("regression: openvino top-1")[:2] == ["history", "small"]
 
 
 @pytest.mark.parametrize(
