@@ -6,9 +6,11 @@
 
 Prints one JSON document. Images are noise, made batch by batch, as are the weights: neither changes
 what is computed. ``peak_gb`` is the process's largest resident memory, with Python and PyTorch
-themselves (``imports_gb``). ``convert_s`` is tracing, fusing and making the INT8 network,
-``export_s`` writing it as ONNX; reading weights and images is in neither. ``..._cpu_s`` is the
-processor time of all threads, which a busy machine changes less.
+themselves (``imports_gb``). ``choose_s`` is what ``mode: auto`` takes to settle on a mode, which
+calibration begins with; ``convert_s`` and ``export_s`` are what the stages of these names do:
+tracing, fusing, making the INT8 network and the table of its modules; making it again from what was
+stored, and writing it and the FP32 network as ONNX. Reading weights and images is in none.
+``..._cpu_s`` is the processor time of all threads, which a busy machine changes less.
 """
 
 import argparse
@@ -36,20 +38,31 @@ def measure(
 ) -> dict[str, Any]:
     """One calibration and conversion in this process."""
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torchvision import models
 
     from schemas.convert import QuantizationConfig
     from schemas.export import ExportConfig
     from tasks.calibrate.observe import observe
+    from tasks.convert.quantize import quantize
     from tasks.export.to_onnx import export_onnx
-    from tasks.models.choose import example_of
-    from tasks.models.quantizer import quantizer
+    from tasks.models.choose import choose, example_of
+    from tasks.models.int8 import load_int8
 
     imports = peak_gb()
-    torch.manual_seed(0)
-    model = models.get_model(network, weights=None).eval()
-    config = QuantizationConfig.model_validate({"mode": mode, "observer": observer})
+    example = example_of((3, size, size))
+
+    def build() -> nn.Module:
+        """A network that no stage has seen before, always with the same weights."""
+        torch.manual_seed(0)
+        model: nn.Module = models.get_model(network, weights=None)
+        return model.eval()
+
+    model = build()
+    started = time.perf_counter()
+    asked = QuantizationConfig.model_validate({"mode": mode, "observer": observer})
+    config = asked.model_copy(update={"mode": choose(model, asked, example).mode})
+    choose_s = time.perf_counter() - started
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def batches() -> Iterator[Tensor]:
@@ -62,29 +75,32 @@ def measure(
     calibrate_s = time.perf_counter() - started
     calibrate_cpu_s = time.process_time() - worked
     calibrated = peak_gb()
-    example = example_of((3, size, size))
-    fresh = models.get_model(network, weights=None).eval()
-    fresh.load_state_dict(model.state_dict())
+    del model
+    fresh, again = build(), build()
     started, worked = time.perf_counter(), time.process_time()
-    int8 = quantizer(mode).convert_with_table(fresh, config, table, example)
+    state, _ = quantize(fresh, config, table, example)
     convert_s = time.perf_counter() - started
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder, shape = Path(name), (3, size, size)
+        (folder / "int8.pt").write_bytes(state)
         started = time.perf_counter()
-        file = Path(folder) / "int8.onnx"
-        export_onnx(int8, (3, size, size), ExportConfig(), file, quantizer(mode).exporter)
+        int8, exporter = load_int8(again, config, folder / "int8.pt", shape)
+        export_onnx(int8, shape, ExportConfig(), folder / "int8.onnx", exporter)
+        export_onnx(again, shape, ExportConfig(), folder / "float32.onnx", exporter)
         export_s = time.perf_counter() - started
     convert_cpu_s = time.process_time() - worked
     return {
         "network": network,
         "images": images,
         "batch": batch,
-        "mode": mode,
+        "mode": config.mode,
         "observer": observer,
         "device": device,
         "threads": torch.get_num_threads(),
         "imports_gb": round(imports, 2),
         "calibrate_peak_gb": round(calibrated, 2),
         "peak_gb": round(peak_gb(), 2),
+        "choose_s": round(choose_s, 2),
         "calibrate_s": round(calibrate_s, 2),
         "images_per_second": round(images / calibrate_s, 1),
         "calibrate_cpu_s": round(calibrate_cpu_s, 2),
@@ -101,7 +117,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=224, help="pixels")
     parser.add_argument("--observer", default="histogram")
-    parser.add_argument("--mode", default="eager", choices=("eager", "fx", "pt2e"))
+    parser.add_argument("--mode", default="eager", choices=("auto", "eager", "fx", "pt2e"))
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.here:
