@@ -24,7 +24,7 @@ DEFINITIONS_END = b"/*__MYELIN_NVRTC_KGEN_BUILTINS_END__*/"
 def compiled(builder: Builder, output: str, folder: Path) -> tuple[LayerTable, bytes]:
     onnx.save(builder.model(output, channels=CHANNELS), folder / "chain.onnx")
     made = compile_plan(
-        tensorrt_rtx,  # type: ignore[arg-type]
+        tensorrt_rtx,
         folder / "chain.onnx",
         folder / "plan",
         TensorRtRtxConfig(),
