@@ -76,19 +76,17 @@ def calibrate(
     # Names of observers do not depend on their kind, and this is the quickest.
     cheapest = settled.model_copy(update={"observer": "minmax", "observers": {}})
     prepared = quantizer(choice.mode).prepare(network, cheapest, example)
+    accuracy = None
+    if convergence.before is not None:
+        labels = candidates.labels[answered]
+        accuracy = compare_answers(
+            prepared, again(answered), labels, convergence.before, table, choice.mode
+        )
     quality = assess(
         table,
         saturation(prepared, again(few), table, choice.mode),
         len(few),
-        convergence.before
-        and compare_answers(
-            prepared,
-            again(answered),
-            candidates.labels[answered],
-            convergence.before,
-            table,
-            choice.mode,
-        ),
+        accuracy,
         candidates.labels[used],
         candidates.classes,
         drawn.left_out,
