@@ -3,7 +3,7 @@
 from schemas.calibrate import AccuracyCheck
 from schemas.findings import Findings
 from schemas.sensitivity import LayerErrors, SearchReport
-from tasks.report.tables import table
+from tasks.report.tables import bullets, plain, table
 
 WORST_TENSORS = 8
 
@@ -14,7 +14,7 @@ def render_findings(findings: Findings | None) -> list[str]:
         return []
     parts = [_calibration(findings)]
     if work := work_lines(findings):
-        parts.append("## Accuracy work\n\n" + "\n".join(f"- {line}" for line in work))
+        parts.append(f"## Accuracy work\n\n{bullets(work)}")
     if findings.search is not None:
         parts.append(_search(findings.search))
     parts += [_layers(errors) for errors in findings.layers]
@@ -25,18 +25,18 @@ def _calibration(findings: Findings) -> str:
     quality = findings.calibration
     missing = sum(not count for count in quality.images_by_class.values())
     classes = len(quality.images_by_class)
-    lines = [f"- {quality.images} images of {classes - missing} of {classes} classes"]
+    lines = [f"{quality.images} images of {classes - missing} of {classes} classes"]
     if (speed := findings.calibration_speed) is not None:
         lines[0] += f", {speed.images_per_second:,.1f} images/s on {speed.device}"
-    lines.append(f"- {quality.left_out} images passed over because accuracy is measured on them")
+    lines.append(f"{quality.left_out} images passed over because accuracy is measured on them")
     if quality.accuracy is not None:
-        lines.append(f"- {answers_line(quality.accuracy)}")
+        lines.append(answers_line(quality.accuracy))
     lines += [
-        f"- at {check.images} images: {check.settled:.0%} of the scales had settled, the median "
+        f"at {check.images} images: {check.settled:.0%} of the scales had settled, the median "
         f"moved {check.median_change:.1%}, {check.tensor} most, {check.largest_change:.0%}"
         for check in quality.checks
     ]
-    lines += [f"- **warning**: {warning}" for warning in quality.warnings]
+    lines += [f"**warning**: {warning}" for warning in quality.warnings]
     worst = sorted(quality.tensors, key=lambda t: (-t.saturated, -t.unused))[:WORST_TENSORS]
     rows = [
         (t.name, f"{t.scale:.4g}", f"{t.saturated:.3%}", f"{t.unused:.0%}", "yes" * t.constant)
@@ -44,7 +44,7 @@ def _calibration(findings: Findings) -> str:
     ]
     header = ("activation", "scale", "beyond the grid", "grid unused", "constant")
     return (
-        "## Calibration\n\n" + "\n".join(lines) + f"\n\nThe {len(rows)} activations that fit worst "
+        f"## Calibration\n\n{bullets(lines)}\n\nThe {len(rows)} activations that fit worst "
         f"of {len(quality.tensors)}, on {quality.checked_images} images:\n\n" + table(header, rows)
     )
 
@@ -115,7 +115,7 @@ def _search(search: SearchReport) -> str:
     ]
     plot = table(("layer", "kind", "logits dB alone in INT8", "sensitivity"), bars)
     return (
-        f"## Mixed precision for {search.target}\n\n{verdict_of(search)}\n\n"
+        f"## Mixed precision for {search.target}\n\n{plain(verdict_of(search))}\n\n"
         f"{table(header, rows)}\n\nThe most sensitive of {len(layers)} layers, on "
         f"{search.sensitivity.images} calibration images:\n\n{plot}"
     )
@@ -127,7 +127,7 @@ def _layers(errors: LayerErrors) -> str:
         for x in errors.layers
     ]
     header = ("layer", "op", "INT8 torch", "graph", "engine", "engine against INT8 torch")
-    found = "\n".join(f"- {line}" for line in errors.findings)
+    found = bullets(errors.findings)
     return (
         f"## Layer by layer, {errors.target}\n\n{found}\n\nSignal over noise in dB against FP32 "
         f"on {errors.images} calibration images; 6 dB are one bit.\n\n{table(header, rows)}"

@@ -9,6 +9,11 @@ def plain(value: object) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
+def bullets(lines: Iterable[str]) -> str:
+    """A list in Markdown; the names in its lines stay names."""
+    return "\n".join(f"- {plain(line)}" for line in lines)
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A Markdown table; the first column is text, the others are figures."""
     lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
