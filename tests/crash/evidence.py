@@ -19,9 +19,11 @@ def nothing_half_written(plant: Plant) -> None:
     assert listed.returncode == 0, listed.stdout
 
 
-def finished_stages_are_reused(plant: Plant, stage: str, finished: Counter[str]) -> UUID:
+def finished_stages_are_reused(
+    plant: Plant, stage: str, finished: Counter[str], *overrides: str
+) -> UUID:
     """Run again: exactly what was finished is found in the cache."""
-    run = plant.run()
+    run = plant.run(*overrides)
     tasks = plant.tasks(run)
     assert tasks.get("Cached", Counter()) == finished, f"{tasks}; in the store: {finished}"
     assert stage in tasks["Completed"], tasks

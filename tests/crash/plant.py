@@ -44,6 +44,8 @@ class Plant:
     hold: Path
     worker: Part
     client: SyncPrefectClient
+    overrides: tuple[str, ...] = ()
+    """How the job of the last run that was waited for differs from the file."""
 
     @property
     def store(self) -> Store:
@@ -77,6 +79,7 @@ class Plant:
         run = self.submit(*overrides)
         state = self.ends(run)
         assert state.type.value == "COMPLETED", state.message
+        self.overrides = overrides
         return run
 
     def tasks(self, run: UUID) -> dict[str, Counter[str]]:
@@ -116,20 +119,20 @@ class Plant:
 
     # What a crash must leave behind
 
-    def forget_from(self, task: str) -> None:
+    def forget_from(self, task: str, *overrides: str) -> None:
         """Leave in the store what a run had finished before it reached a task, and nothing more."""
-        if not read_history(self.store, JOB).builds:
-            self.run()
+        if not read_history(self.store, JOB).builds or overrides != self.overrides:
+            self.run(*overrides)
         stages = read_history(self.store, JOB).builds[-1].stages
         order = [stage.name.split()[0] for stage in stages]
-        kept = set(order[: order.index(task)])
+        kept = {stage.key for stage in stages[: order.index(task)]}
         backend, needed = self.store.backend, set()
         for result in cached_results(self.store):
-            if result.task in kept:
+            if result.key in kept:
                 needed |= {ref.path for ref in result.refs}
             else:
                 backend.remove(result.entry.key)
-        for folder in ("objects", "history", "runs", "tmp", "leases"):
+        for folder in ("objects", "history", "runs", "published", "tmp", "leases"):
             for entry in list(backend.entries(folder)):
                 if entry.key not in needed:
                     backend.remove(entry.key)

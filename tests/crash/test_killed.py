@@ -25,8 +25,14 @@ STAGES = [
     pytest.param("predict_engine", marks=pytest.mark.crash),
     pytest.param("evaluate", marks=pytest.mark.crash),
     pytest.param("profile", marks=pytest.mark.crash),
+    pytest.param("layer_errors", marks=pytest.mark.crash),
     pytest.param("report", marks=pytest.mark.crash),
 ]
+ASKED_FOR = (
+    *("equalization.rounds=2", "correction.images=16", "publish.formats=[folder]"),
+    *("accuracy.max_drop_points=100", "regression=null"),
+)
+"""What a job may ask for besides, whether or not it helps this one."""
 SILENCE_S = 120.0
 """docs/recovery.md: a run that went with its worker is marked within so long."""
 
@@ -35,9 +41,21 @@ SILENCE_S = 120.0
 def test_a_run_killed_in_a_stage_is_crashed_at_once_and_goes_on_from_there(
     plant: Plant, stage: str
 ) -> None:
-    plant.forget_from(stage)
+    killed_in(plant, stage)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("stage", ["equalize", "package"])
+def test_so_is_one_that_is_killed_in_a_stage_that_not_every_job_has(
+    plant: Plant, stage: str
+) -> None:
+    killed_in(plant, stage, *ASKED_FOR)
+
+
+def killed_in(plant: Plant, stage: str, *overrides: str) -> None:
+    plant.forget_from(stage, *overrides)
     with plant.held_at(stage) as held:
-        run = plant.submit()
+        run = plant.submit(*overrides)
         (flow,) = held.reached()
         before = plant.finished()
         os.kill(flow, signal.SIGKILL)
@@ -47,7 +65,7 @@ def test_a_run_killed_in_a_stage_is_crashed_at_once_and_goes_on_from_there(
     assert stage not in before
     nothing_half_written(plant)
     no_slot_is_held(plant, SLOT_S)
-    finished_stages_are_reused(plant, stage, before)
+    finished_stages_are_reused(plant, stage, before, *overrides)
 
 
 def test_a_run_whose_worker_is_killed_goes_on_to_its_end(plant: Plant) -> None:
