@@ -9,7 +9,7 @@ from tasks.runtimes.registry import runtime
 
 
 def check(job: Job) -> None:
-    """Look for what the job names: engines, network, images, checkpoint. Imports no framework.
+    """Look for what the job names: engines, network, checkpoint, images. Imports no framework.
 
     Raises InputError where an engine is not installed, or one of the others is not there.
     """
@@ -28,10 +28,6 @@ def check(job: Job) -> None:
 
         check_engines(job.publish, [target for target, _ in engines])
     source_digest(job.model.factory)
-    if job.data.factory is not None:
-        source_digest(job.data.factory.factory)
-    if job.data.image_folder is not None:
-        check_container(job.data.image_folder.path)
     weights = job.model.weights
     if weights is not None and not weights.is_file():
         raise InputError(
@@ -44,3 +40,7 @@ def check(job: Job) -> None:
             "file, add 'train: {}' to make one, or set 'model.pretrained: true' where the factory "
             "gives the network its weights"
         )
+    if job.data.factory is not None:
+        source_digest(job.data.factory.factory)
+    if job.data.image_folder is not None:
+        check_container(job.data.image_folder.path)
