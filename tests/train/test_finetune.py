@@ -104,9 +104,9 @@ def test_finetuning_is_at_least_as_good_as_the_start_and_gives_a_plain_checkpoin
 def test_answers_come_nearer_to_those_of_the_fp32_network(
     learned: nn.Module, images: Dataset
 ) -> None:
-    """On images that were not trained on; right is what the FP32 network says, so both agree."""
+    """On images that were not trained on; nobody answers their labels, so that nearness decides."""
     logits, _ = logits_of(learned, images)
-    images.labels = logits.argmax(1).numpy()
+    images.labels = logits.argmin(1).numpy()
     _, held_out = split_off(images, QUICK.seed)
     gentle = QUICK.model_copy(update={"learning_rate": 0.002})
     network, summary = finetune(coarse(learned, images), learned, images, gentle)
