@@ -63,7 +63,7 @@ unit: venv-dev ## pytest only, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not crash and not pages" $(PYTEST_ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m "alone and not crash" $(PYTEST_ARGS) || [ $$? = 5 ]
 
-crash: venv-dev data ## every kill and outage of docs/recovery.md; `make unit` runs a few of them
+crash: venv-dev data ## every kill and outage of docs/recovery.md
 	$(BIN)/python -m pytest tests/crash $(PYTEST_ARGS)
 
 pages: venv-dev data ## type every line of the documentation in a folder of its own, runs and nights too

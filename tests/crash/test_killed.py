@@ -14,7 +14,7 @@ from tests.crash.evidence import (
 from tests.crash.parts import alive, family, kill, until
 from tests.crash.plant import A_RUN_S, AT_ONCE_S, JOB, SLOT_S, Plant
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
 
 STAGES = [
     "calibrate",

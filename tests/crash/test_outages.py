@@ -9,7 +9,7 @@ from tests.crash.evidence import no_slot_is_held
 from tests.crash.parts import until
 from tests.crash.plant import A_RUN_S, AT_ONCE_S, Plant, answers
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
 
 
 @pytest.mark.parametrize(

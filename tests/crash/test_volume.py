@@ -11,7 +11,7 @@ from tests.crash.evidence import (
 )
 from tests.crash.plant import AT_ONCE_S, Plant
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
 
 CAUSES = {"full": "No space left on device", "read-only": "Read-only file system"}
 
