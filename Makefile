@@ -19,7 +19,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export VENV
 
-.PHONY: help demo test venv venv-dev data lint format types imports unit crash pages coverage docs lock container audit sbom clean clean-all
+.PHONY: help demo test venv venv-dev data lint format types imports unit thorough crash pages coverage docs lock container audit sbom clean clean-all
 
 help: ## this list
 	@echo "enginesmith: a PyTorch vision model in, a proven INT8 engine out."
@@ -60,17 +60,20 @@ imports: venv-dev ## import-linter: flows -> tasks -> schemas, stages apart
 # What measures its own memory, or compares bytes that a busy machine moves, runs by itself afterwards.
 # pytest exits 5 where nothing is marked so.
 unit: venv-dev ## pytest only, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not crash and not pages" $(PYTEST_ARGS) || [ $$? = 5 ]
-	$(BIN)/python -m pytest -m "alone and not crash" $(PYTEST_ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
+	$(BIN)/python -m pytest -m "alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
+
+thorough: venv-dev data ## every test that is too long for every change, crash and pages too: an hour
+	$(BIN)/python -m pytest -m thorough $(PYTEST_ARGS)
 
 crash: venv-dev data ## every kill and outage of docs/recovery.md
 	$(BIN)/python -m pytest tests/crash $(PYTEST_ARGS)
 
 pages: venv-dev data ## type every line of the documentation in a folder of its own, runs and nights too
-	$(BIN)/python -m pytest -m pages tests/flows/test_what_pages_tell.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m thorough tests/flows/test_what_pages_tell.py $(PYTEST_ARGS)
 
 coverage: venv-dev ## pytest with line coverage, the least covered files first
-	$(BIN)/python -m pytest -m "not crash and not pages" --cov=schemas --cov=tasks --cov=flows \
+	$(BIN)/python -m pytest -m "not thorough" --cov=schemas --cov=tasks --cov=flows \
 		--cov-report=term:skip-covered $(PYTEST_ARGS)
 
 docs: venv-dev ## build the documentation into site/, its reference from the code; fails on a broken link

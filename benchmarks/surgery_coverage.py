@@ -27,7 +27,7 @@ import onnx
 import torch
 from torch import nn
 from torchvision.models import VisionTransformer
-from zoo_networks import make
+from zoo_networks import UNet, make
 
 from schemas.base import Target
 from schemas.calibrate import CalibrationTable
@@ -109,24 +109,6 @@ def network(name: str, images: torch.Tensor) -> nn.Module:
     with torch.no_grad():
         made(images)
     return made.eval()
-
-
-class UNet(nn.Module):
-    """One level: a skip by Concat, and ConvTranspose on the way up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.pool = nn.MaxPool2d(2)
-        self.deep = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
-        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
-        self.out = nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        skip = self.down(x)
-        joined = torch.cat([self.up(self.deep(self.pool(skip))), skip], 1)
-        found: torch.Tensor = self.out(joined)
-        return found
 
 
 def promises(raw: onnx.ModelProto, images: torch.Tensor, logits: Any) -> dict[str, Any]:

@@ -142,3 +142,21 @@ class SegmentationLogits(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)["out"]
         return logits
+
+
+class UNet(nn.Module):
+    """One level: a skip by Concat, and ConvTranspose on the way up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.pool = nn.MaxPool2d(2)
+        self.deep = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
+        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
+        self.out = nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        skip = self.down(x)
+        joined = torch.cat([self.up(self.deep(self.pool(skip))), skip], 1)
+        found: Tensor = self.out(joined)
+        return found

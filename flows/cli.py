@@ -6,9 +6,11 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows.commands import (
     build,
@@ -38,16 +40,41 @@ from flows.commands import (
 )
 from schemas.errors import InputError
 
+
+def examples_as_typed(text: str) -> str:
+    """Help whose indented lines are not wrapped: they are there to be copied."""
+    return re.sub(r"(?m)(?<=\n\n)(?= {4}\S)", "\b\n", text)
+
+
+class Panels(TyperGroup):
+    """Commands under the heading of what they are for, in plain text.
+
+    Typer's own way draws boxes with rich, and its imports alone take as long as all of --help.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            panel = str(getattr(command, "rich_help_panel", None) or "Commands")
+            panels.setdefault(panel, []).append((name, command.get_short_help_str(1000)))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
+    cls=Panels,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Takes a PyTorch vision model, hands back an INT8 engine that is proven accurate and "
-    "measured fast.\n\nExamples:\n\n"
-    "    enginesmith init\n\n"
-    "    enginesmith run jobs/quickstart.yaml\n\n"
-    "    enginesmith compare quickstart@1 quickstart",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=examples_as_typed(
+        "Takes a PyTorch vision model, hands back an INT8 engine that is proven accurate and "
+        "measured fast.\n\nExamples:\n\n"
+        "    enginesmith init\n"
+        "    enginesmith run jobs/quickstart.yaml\n"
+        "    enginesmith compare quickstart@1 quickstart"
+    ),
 )
 
 
@@ -101,10 +128,26 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     ),
     "Every night, and a server": (nightly.nightly, deploy.deploy, submit.submit, worker.worker),
 }
+store = typer.Typer(
+    cls=Panels,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look after the artifact store: list it, read it through, remove what nothing needs.",
+)
+
+
+def add(to: typer.Typer, command: Callable[..., None], panel: str | None = None) -> None:
+    """A function as a command of its name, its docstring as help."""
+    text = examples_as_typed(cleandoc(command.__doc__ or ""))
+    to.command(name=command.__name__, help=text, rich_help_panel=panel)(command)
+
+
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(name=command.__name__, rich_help_panel=panel)(command)
-app.add_typer(cache.app, name="cache", rich_help_panel="What runs left behind")
+        add(app, command, panel)
+for command in (cache.ls, cache.verify, cache.gc):
+    add(store, command)
+app.add_typer(store, name="cache", rich_help_panel="What runs left behind")
 
 
 INTERRUPTED = 130

@@ -30,7 +30,8 @@ def cli_page() -> str:
     """Every command with its help."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="enginesmith")
-    return get_docs_for_click(obj=command, ctx=context, name="enginesmith", title="Command line")
+    page = get_docs_for_click(obj=command, ctx=context, name="enginesmith", title="Command line")
+    return page.replace("\b\n", "")  # it keeps a terminal from wrapping examples
 
 
 def job_page() -> str:

@@ -48,7 +48,6 @@ def build(
     Examples:
 
         enginesmith build resnet18-int8.onnx -o resnet18.plan
-
         enginesmith build resnet18-int8.onnx -o resnet18.plan --engine tensorrt_rtx \\
         --option compute_capability=8.9 --option contract.convs_int8=all
     """

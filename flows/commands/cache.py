@@ -6,13 +6,7 @@ import typer
 
 from flows.commands.options import Artifacts, Json
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Look after the artifact store: list it, read it through, remove what nothing needs.",
-)
 
-
-@app.command()
 def ls(artifacts: Artifacts = "artifacts", as_json: Json = False) -> None:
     """How much of what is in the store.
 
@@ -34,7 +28,6 @@ def ls(artifacts: Artifacts = "artifacts", as_json: Json = False) -> None:
         typer.echo(f"{job}: {builds} finished builds (enginesmith history {job})")
 
 
-@app.command()
 def verify(
     artifacts: Artifacts = "artifacts",
     delete: Annotated[
@@ -49,7 +42,6 @@ def verify(
     Examples:
 
         enginesmith cache verify
-
         enginesmith cache verify --delete
     """
     from flows.store_upkeep import verify_store
@@ -70,7 +62,6 @@ def verify(
     raise typer.Exit(1 if report.findings else 0)
 
 
-@app.command()
 def gc(
     artifacts: Artifacts = "artifacts",
     keep_good: Annotated[int, typer.Option(min=1, help="newest good builds of each job")] = 5,
@@ -89,7 +80,6 @@ def gc(
     Examples:
 
         enginesmith cache gc --dry-run
-
         enginesmith cache gc --keep-good 3 --keep-days 14
     """
     from flows.store_upkeep import collect_garbage

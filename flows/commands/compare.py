@@ -41,7 +41,6 @@ def compare(
     Examples:
 
         enginesmith compare quickstart@1 quickstart
-
         enginesmith compare resnet18-cifar10 mobilenetv2-cifar10 --html compared.html
     """
     from flows.comparison import compare_runs, drawn, find

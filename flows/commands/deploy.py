@@ -32,7 +32,6 @@ def deploy(
     Examples:
 
         enginesmith deploy
-
         enginesmith deploy --check
     """
     import json

@@ -20,7 +20,6 @@ def doctor(as_json: Json = False) -> None:
     Examples:
 
         enginesmith doctor
-
         enginesmith doctor --json
     """
     packages, engines = _packages(), _engines()

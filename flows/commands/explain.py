@@ -36,7 +36,6 @@ def explain(
     Examples:
 
         enginesmith explain jobs/efficientnet-lite0.yaml --set quantization.last_layer=float
-
         enginesmith explain artifacts/runs/quickstart --float
     """
     is_job = source.suffix in (".yaml", ".yml")

@@ -34,7 +34,6 @@ def history(
     Examples:
 
         enginesmith history
-
         enginesmith history quickstart --html history.html
     """
     import json

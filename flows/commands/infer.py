@@ -61,7 +61,6 @@ def infer(
     Examples:
 
         enginesmith infer quickstart photos/
-
         enginesmith infer resnet18.onnx cat.jpg --size 224x224 --crop 0.875 \\
         --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --classes imagenet.txt
     """

@@ -57,7 +57,6 @@ def init(
     Examples:
 
         enginesmith init
-
         enginesmith init jobs/mine.yaml --factory mynet:Net --weights mynet.safetensors \\
         --data photos/ --classes 10 --size 224
     """

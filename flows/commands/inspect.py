@@ -47,7 +47,6 @@ def inspect(
     Examples:
 
         enginesmith inspect resnet18.plan --calls 100
-
         enginesmith inspect fp16-layers.json --vs int8-layers.json
     """
     from tasks.engine.compare import side_by_side

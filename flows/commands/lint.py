@@ -32,7 +32,6 @@ def lint(
     Examples:
 
         enginesmith lint resnet18-int8.onnx --target tensorrt
-
         enginesmith lint resnet18-int8.onnx --target openvino --all
     """
     from tasks.surgery.intake import read_model

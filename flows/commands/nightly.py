@@ -34,7 +34,6 @@ def nightly(
     Examples:
 
         enginesmith nightly
-
         enginesmith nightly quickstart resnet18-cifar10 --keep-good 5
     """
     import os

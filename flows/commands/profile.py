@@ -70,9 +70,7 @@ def profile(
     Examples:
 
         enginesmith profile resnet18.onnx
-
         enginesmith profile int8.onnx --vs float32.onnx --batch 1 --batch 8 --threads 1
-
         enginesmith profile artifacts/runs/quickstart --json
     """
     from flows.commands.output import log_to_stderr

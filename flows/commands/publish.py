@@ -35,7 +35,6 @@ def publish(
     Examples:
 
         enginesmith publish quickstart
-
         enginesmith publish jobs/quickstart.yaml
     """
     from pathlib import Path
@@ -88,7 +87,6 @@ def published(
     Examples:
 
         enginesmith published
-
         tritonserver --model-repository $(enginesmith published quickstart --path)/triton
     """
     from tasks.artifacts.store import Store

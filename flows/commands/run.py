@@ -28,7 +28,6 @@ def run(
     Examples:
 
         enginesmith run jobs/quickstart.yaml
-
         enginesmith run jobs/quickstart.yaml --set calibration.images=1024 --refresh profiling
     """
     from flows.commands.session import start

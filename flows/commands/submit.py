@@ -34,7 +34,6 @@ def submit(
     Examples:
 
         enginesmith submit quickstart
-
         enginesmith submit jobs/mine.yaml --set calibration.images=1024
     """
     import json

@@ -37,7 +37,6 @@ def sweep(
     Examples:
 
         enginesmith sweep jobs/quickstart.yaml
-
         enginesmith sweep jobs/quickstart.yaml --observers mse,minmax --images 128,512 --seeds 0,1
     """
     from flows.commands.session import start

@@ -14,19 +14,19 @@ from tests.crash.evidence import (
 from tests.crash.parts import alive, family, kill, until
 from tests.crash.plant import A_RUN_S, AT_ONCE_S, JOB, SLOT_S, Plant
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.thorough]
 
 STAGES = [
     "calibrate",
-    pytest.param("convert", marks=pytest.mark.crash),
-    pytest.param("export", marks=pytest.mark.crash),
-    pytest.param("surgery", marks=pytest.mark.crash),
+    "convert",
+    "export",
+    "surgery",
     "engine",
-    pytest.param("predict_engine", marks=pytest.mark.crash),
-    pytest.param("evaluate", marks=pytest.mark.crash),
-    pytest.param("profile", marks=pytest.mark.crash),
-    pytest.param("layer_errors", marks=pytest.mark.crash),
-    pytest.param("report", marks=pytest.mark.crash),
+    "predict_engine",
+    "evaluate",
+    "profile",
+    "layer_errors",
+    "report",
 ]
 ASKED_FOR = (
     *("equalization.rounds=2", "correction.images=16", "publish.formats=[folder]"),
@@ -44,7 +44,6 @@ def test_a_run_killed_in_a_stage_is_crashed_at_once_and_goes_on_from_there(
     killed_in(plant, stage)
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("stage", ["equalize", "package"])
 def test_so_is_one_that_is_killed_in_a_stage_that_not_every_job_has(
     plant: Plant, stage: str
@@ -81,7 +80,6 @@ def test_a_run_whose_worker_is_killed_goes_on_to_its_end(plant: Plant) -> None:
     no_slot_is_held(plant, AT_ONCE_S)
 
 
-@pytest.mark.crash
 def test_a_run_killed_with_its_worker_is_crashed_by_the_server(plant: Plant) -> None:
     plant.forget_from("profile")
     with plant.held_at("profile") as held:
@@ -101,7 +99,6 @@ def test_a_run_killed_with_its_worker_is_crashed_by_the_server(plant: Plant) -> 
     no_slot_is_held(plant, SLOT_S)
 
 
-@pytest.mark.crash
 def test_a_run_of_the_command_line_on_a_lasting_server_is_crashed_by_it(plant: Plant) -> None:
     plant.forget_from("export")
     job = plant.service.jobs / f"{JOB}.yaml"
@@ -118,7 +115,6 @@ def test_a_run_of_the_command_line_on_a_lasting_server_is_crashed_by_it(plant: P
     assert "silent" in str(ended.message)
 
 
-@pytest.mark.crash
 def test_a_run_whose_worker_is_told_to_end_is_crashed_by_the_server(plant: Plant) -> None:
     plant.forget_from("export")
     with plant.held_at("export") as held:
@@ -136,7 +132,6 @@ def test_a_run_whose_worker_is_told_to_end_is_crashed_by_the_server(plant: Plant
     no_slot_is_held(plant, SLOT_S)
 
 
-@pytest.mark.crash
 def test_a_run_killed_with_its_worker_before_it_began_does_not_wait_for_ever(plant: Plant) -> None:
     """The automation is shortened to seconds: half an hour would be long to wait."""
     (deployed,) = plant.client.read_automations_by_name("crash-unbegun-runs")
@@ -161,7 +156,6 @@ def test_a_run_killed_with_its_worker_before_it_began_does_not_wait_for_ever(pla
         plant.client.request("PUT", path, json=shortened)
 
 
-@pytest.mark.crash
 def test_garbage_collection_waits_a_quarter_of_an_hour_for_a_killed_build(plant: Plant) -> None:
     plant.forget_from("export")
     with plant.held_at("export") as held:

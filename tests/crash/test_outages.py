@@ -9,14 +9,14 @@ from tests.crash.evidence import no_slot_is_held
 from tests.crash.parts import until
 from tests.crash.plant import A_RUN_S, AT_ONCE_S, Plant, answers
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.thorough]
 
 
 @pytest.mark.parametrize(
     ("part", "sign"),
     [
         ("server", signal.SIGKILL),
-        pytest.param("server", signal.SIGTERM, marks=pytest.mark.crash),
+        ("server", signal.SIGTERM),
         ("database", signal.SIGINT),
     ],
 )

@@ -6,7 +6,7 @@ from tasks.history.records import read_history
 from tests.crash.evidence import no_slot_is_held
 from tests.crash.plant import AT_ONCE_S, JOB, Plant
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.thorough]
 
 
 def test_two_identical_runs_at_once_both_pass_and_leave_one_store(plant: Plant) -> None:

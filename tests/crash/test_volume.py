@@ -11,12 +11,12 @@ from tests.crash.evidence import (
 )
 from tests.crash.plant import AT_ONCE_S, Plant
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.crash]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.thorough]
 
 CAUSES = {"full": "No space left on device", "read-only": "Read-only file system"}
 
 
-@pytest.mark.parametrize("stage", ["export", pytest.param("report", marks=pytest.mark.crash)])
+@pytest.mark.parametrize("stage", ["export", "report"])
 @pytest.mark.parametrize("trouble", CAUSES)
 def test_a_volume_that_takes_nothing_is_named_and_the_next_run_goes_on_from_there(
     plant: Plant, trouble: str, stage: str

@@ -126,6 +126,7 @@ def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None
     assert package_run(workshop.store, report).version == result.publication.version
 
 
+@pytest.mark.thorough
 def test_an_interrupted_search_goes_on(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_second_run_is_all_cached(
     assert warm.ran() == set()
 
 
+@pytest.mark.thorough
 def test_another_calibration_seed_calibrates_anew_but_does_not_train(workshop: Workshop) -> None:
     workshop.run(training_job())
     assert "train" in workshop.ran()

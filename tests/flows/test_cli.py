@@ -34,9 +34,9 @@ def job_file(folder: Path, **changes: Any) -> Path:
     return write_job(folder, small_job(**changes).model_dump(mode="json"))
 
 
-def test_a_failed_gate_exits_1_and_the_report_says_which(tmp_path: Path) -> None:
+def test_a_failed_gate_exits_1_and_the_report_says_which(warm: Workshop, tmp_path: Path) -> None:
     job = job_file(tmp_path, accuracy={"min_top1": 0.999})
-    done = enginesmith("run", job, "--artifacts", tmp_path / "artifacts", "--json")
+    done = enginesmith("run", job, "--artifacts", warm.root, "--json")
     assert done.returncode == 1, done.stderr
     report = json.loads(done.stdout)
     failed = [gate["name"] for gate in report["gates"] if not gate["passed"]]

@@ -202,7 +202,7 @@ def test_what_needs_no_run_is_typed(desk: Path, tmp_path: Path, page: Path) -> N
             type_here(folder, typed)
 
 
-@pytest.mark.pages
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "page",
     [p for p in PAGES if any(reason(x) is None for x in lines(p))],

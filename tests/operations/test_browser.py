@@ -111,6 +111,8 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     page.wait_for_url("**/runs/flow-run/*")
     # The list that was left fades out, and other runs in it may be completed.
     page.reload()
+    expect(page.get_by_text("build-from-the-form").first).to_be_visible()
+    page.wait_for_timeout(1000)  # it fades in
     screenshot(page, "running")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible(timeout=240_000)
     screenshot(page, "run")
@@ -133,4 +135,5 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     report = opened.value
     expect(report.get_by_role("heading", name="from-the-form").first).to_be_visible()
     screenshot(report, "page")
-    assert asked == {service.url, service.reports}, "the page called out"
+    # The new tab's first request may be over before anybody listens.
+    assert asked <= {service.url, service.reports}, "the page called out"

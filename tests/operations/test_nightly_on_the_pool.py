@@ -16,7 +16,7 @@ from tasks.history.records import read_history
 from tests.operations.conftest import Service, job_document
 from tests.operations.test_service import Done, artifact
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 NIGHT = ["night-one", "night-two", "night-three"]
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 import torchvision
 from onnx import numpy_helper
-from torch import nn
 from torch.ao.quantization import (
     FakeQuantize,
     MovingAverageMinMaxObserver,
@@ -18,7 +17,10 @@ from torch.ao.quantization import (
     default_per_channel_weight_fake_quant,
     prepare_qat,
 )
+from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
+from torchvision.models.quantization.resnet import QuantizableBasicBlock, QuantizableResNet
 
+from benchmarks.zoo_networks import UNet
 from tasks.models.quiet import quiet
 from tasks.surgery.intake import opset_of
 from tasks.surgery.repair import repair
@@ -36,23 +38,36 @@ def _quiet() -> Iterator[None]:
 def eager(opset: int, *, dynamic: bool) -> Export:
     torch.manual_seed(0)
     images = torch.randn(4, 3, 32, 32)
-    network = torchvision.models.quantization.resnet18(weights=None, quantize=False)
+    network = QuantizableResNet(QuantizableBasicBlock, [1, 1, 1, 1], num_classes=10)
     network = quantize_eagerly(network, images)
     with torch.no_grad():
         logits = network(images).numpy()
     return Export(to_onnx(network, images, opset=opset, dynamic=dynamic), images.numpy(), logits)
 
 
-@pytest.mark.parametrize(("opset", "dynamic"), [(13, True), (18, False), (20, True)])
+@pytest.mark.parametrize(
+    ("opset", "dynamic"),
+    [(13, True), (14, False), (15, True), (16, False), (18, False), (20, True)],
+)
 def test_eager_exports_of_every_opset_with_open_and_fixed_batch(opset: int, dynamic: bool) -> None:
     repaired = check(eager(opset, dynamic=dynamic))
     batch = repaired.graph.input[0].type.tensor_type.shape.dim[0]
     assert batch.dim_param == ("batch" if dynamic else "")
 
 
-@pytest.mark.parametrize("opset", [18, 19, 21, 23])
+def three_blocks() -> MobileNetV3:
+    """Of MobileNetV3: ReLU, hard swish, squeeze-and-excite and a residual Add."""
+    blocks = [
+        InvertedResidualConfig(16, 3, 16, 16, True, "RE", 2, 1, 1.0),
+        InvertedResidualConfig(16, 5, 96, 40, True, "HS", 2, 1, 1.0),
+        InvertedResidualConfig(40, 5, 240, 40, True, "HS", 1, 1, 1.0),
+    ]
+    return MobileNetV3(blocks, last_channel=64, num_classes=10)
+
+
+@pytest.mark.parametrize("opset", [18, 21])
 def test_dynamo_exports_of_every_opset(opset: int) -> None:
-    export = pt2e(torchvision.models.mobilenet_v3_small(weights=None), 32, opset)
+    export = pt2e(three_blocks(), 32, opset)
     assert opset_of(export.model) == opset
     for target in ("tensorrt", "openvino"):
         repaired = check(export, target)
@@ -60,23 +75,6 @@ def test_dynamo_exports_of_every_opset(opset: int) -> None:
     mixed, records = repair(export.model, "tensorrt", "int8+fp16")
     assert not next(r for r in records if r.name == "half_rest").skipped
     assert opset_of(mixed) == max(opset, 19)
-
-
-class UNet(nn.Module):
-    """One level: a skip by Concat, and ConvTranspose on the way up."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.pool = nn.MaxPool2d(2)
-        self.deep = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU())
-        self.up = nn.ConvTranspose2d(16, 8, 2, 2)
-        self.out = nn.Sequential(nn.Conv2d(16, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        skip = self.down(x)
-        deep = self.up(self.deep(self.pool(skip)))
-        return self.out(torch.cat([deep, skip], 1))
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "openvino"])

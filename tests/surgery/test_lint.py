@@ -33,7 +33,10 @@ def test_a_raw_export_shows_casts_zero_points_integer_biases_and_cut_residuals(
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "tensorrt_rtx", "openvino", "onnxruntime"])
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "googlenet"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "mobilenet_v2", pytest.param("googlenet", marks=pytest.mark.thorough)],
+)
 def test_nothing_is_found_on_what_surgery_made(
     exported: Callable[[str], Any], name: str, target: Target
 ) -> None:

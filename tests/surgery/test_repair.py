@@ -111,7 +111,10 @@ def test_the_raw_model_is_left_as_it_is(resnet18: Any) -> None:
     assert resnet18.model.SerializeToString() == before
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "googlenet"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "mobilenet_v2", pytest.param("googlenet", marks=pytest.mark.thorough)],
+)
 def test_passes_that_keep_values_are_bit_equal(exported: Callable[[str], Any], name: str) -> None:
     export = exported(name)
     repaired, records = repair(export.model, "openvino")
