@@ -59,8 +59,8 @@ imports: venv-dev ## import-linter: flows -> tasks -> schemas, stages apart
 
 # What measures its own memory, or compares bytes that a busy machine moves, runs by itself afterwards.
 # pytest exits 5 where nothing is marked so.
-unit: venv-dev ## pytest only, on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
+unit: venv-dev ## pytest only, on two cores: two processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m "alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
 
 thorough: venv-dev data ## every test that is too long for every change, crash and pages too: an hour

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 # 64 pixels for all others. VGG and AlexNet pool to a fixed size, which only their own input
 # divides; MaxViT's partitions fit no smaller one; Inception needs 75.
 SIZES = {"alexnet": 224, "maxvit_t": 224, "inception_v3": 96}
-# Those of a family whose members are all beyond the limit on parameters: its smallest.
-REPRESENTATIVES = ("vgg11", "vgg11_bn")
+# Of each family that has members beyond the limit on parameters, the smallest of these.
+REPRESENTATIVES = (
+    *("vgg11", "vgg11_bn", "wide_resnet101_2", "regnet_x_32gf", "efficientnet_v2_l"),
+    *("convnext_large", "vit_l_16"),
+)
 # Bodies of detectors and segmentation networks: name, parameters.
 EXTRA = {
     "ssdlite_mobilenet_v3_large": 3_800_000,
@@ -35,8 +38,8 @@ class Entry:
 def entries(most_parameters: int) -> list[Entry]:
     """Every classification architecture up to a number of parameters, smallest first.
 
-    Besides them bodies of detectors, segmentation networks, and one network of each family that is
-    larger throughout.
+    Besides them bodies of detectors, segmentation networks, and one network of each family that has
+    larger ones.
     """
     found = []
     for name in torchvision.models.list_models(module=torchvision.models):
