@@ -87,6 +87,7 @@ def published(
     Examples:
 
         enginesmith published
+
         tritonserver --model-repository $(enginesmith published quickstart --path)/triton
     """
     from tasks.artifacts.store import Store

@@ -100,6 +100,7 @@ def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: W
     assert "No assignment loses at most 3 points" in page
 
 
+@pytest.mark.thorough
 def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None:
     lossy = job(
         quantization={"observer": "percentile", "percentile": 90.0},
@@ -163,6 +164,7 @@ def test_an_interrupted_search_goes_on(
     assert [len(a.float_layers) for a in search.assignments] == [1, 2]
 
 
+@pytest.mark.thorough
 def test_constant_activations_and_one_class_are_said_once_each(
     workshop: Workshop, tmp_path: Path
 ) -> None:

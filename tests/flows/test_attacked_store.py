@@ -77,6 +77,7 @@ def test_a_run_makes_every_object_anew(warm: Workshop) -> None:
     whole_again(warm, before)
 
 
+@pytest.mark.thorough
 def test_every_result_of_a_stage_at_once(warm: Workshop) -> None:
     store, before = warm.store, kinds(warm.store)
     harm = [truncate, flip_a_bit, replace_by_a_link]

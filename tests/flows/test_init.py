@@ -74,6 +74,7 @@ def test_observers_named_in_the_comment_are_those_that_there_are() -> None:
     assert set(get_args(Observer)) == set(re.findall(r"[a-z_]{3,}", line.partition(";")[0]))
 
 
+@pytest.mark.thorough
 def test_from_init_to_an_engine(tmp_path: Path) -> None:
     (tmp_path / "mynet.py").write_text(NETWORK, encoding="utf-8")
     job = tmp_path / "My Job.yaml"

@@ -35,7 +35,13 @@ def network(num_classes: int, in_channels: int) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("mode", "exclude"), [("auto", []), ("auto", ["conv2"]), ("fx", []), ("pt2e", [])]
+    ("mode", "exclude"),
+    [
+        ("auto", []),
+        pytest.param("auto", ["conv2"], marks=pytest.mark.thorough),
+        pytest.param("fx", [], marks=pytest.mark.thorough),
+        ("pt2e", []),
+    ],
 )
 def test_a_plain_network_goes_all_the_way(
     workshop: Workshop, mode: str, exclude: list[str]

@@ -1,7 +1,7 @@
 """What the pages tell a reader to type is typed, in a folder like the reader's.
 
-Every test run types what needs no run of its own; ``make pages`` types runs, sweeps, profiles and
-nights as well, page by page and each line as a process. The job is the quickstart on few images.
+``make pages`` types all of it: what needs no run of its own in this process, then page by page, runs,
+sweeps, profiles and nights too, each line as a process. The job is the quickstart on few images.
 """
 
 import json
@@ -192,6 +192,7 @@ def test_every_shell_line_is_typed_or_has_a_reason(page: Path) -> None:
         assert not (shell and language not in ("", "bash")), f"{page.name}:{line}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if quick(p)], ids=lambda p: str(p.relative_to(REPOSITORY))
 )

@@ -40,6 +40,7 @@ def three_jobs(service: Service) -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_where_the_process_dies_each_unfinished_job_is_built_by_itself(
     service: Service,

@@ -27,7 +27,7 @@ from tasks.history.records import read_history
 from tests.artifacts.conftest import s3_server  # noqa: F401
 from tests.operations.conftest import BIN, Service, clean_environment, job_document
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 POOL = "two-workers"
 START_S = 120
 
