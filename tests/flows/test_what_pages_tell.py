@@ -1,7 +1,8 @@
 """What the pages tell a reader to type is typed, in a folder like the reader's.
 
-``make pages`` types all of it: what needs no run of its own in this process, then page by page, runs,
-sweeps, profiles and nights too, each line as a process. The job is the quickstart on few images.
+``make pages`` types all of it: what needs no run of its own in this process, then page by page,
+runs, sweeps, profiles and nights too, each line as a process. The job is the quickstart on few
+images.
 """
 
 import json
