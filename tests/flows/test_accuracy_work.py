@@ -72,6 +72,7 @@ def test_every_kind_of_work_is_cached_and_reported(workshop: Workshop) -> None:
     assert workshop.ran() == set()
 
 
+@pytest.mark.thorough
 def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: Workshop) -> None:
     """A percentile this low clips what the last of three layers reads, too; one stays in INT8."""
     layers = ["conv1", "stages.0.0.conv1", "stages.0.0.conv2"]

@@ -97,6 +97,7 @@ def test_an_unknown_stage_to_refresh_is_named(tmp_path: Path) -> None:
     assert_refused(done, "there is no such stage")
 
 
+@pytest.mark.thorough
 def test_a_pickle_is_refused_and_its_code_does_not_run(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     torch.save({"weight": _Runs(f"touch {trace}")}, tmp_path / "evil.safetensors")

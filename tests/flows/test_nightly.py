@@ -42,6 +42,7 @@ def pointer(store: Store, job: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.thorough
 def test_one_broken_job_of_three_is_a_named_failure_beside_two_good_builds(
     warm: Workshop, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def swept(root: Path, caplog: pytest.LogCaptureFixture, **choices: Any) -> tuple
     return Store(root).load(result.report, SweepReport), len(computed)
 
 
+@pytest.mark.thorough
 def test_a_sweep_ranks_every_combination_and_computes_none_twice(
     prefect_server: None,  # noqa: ARG001
     tmp_path: Path,

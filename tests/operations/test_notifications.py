@@ -63,6 +63,7 @@ def nobody_told_afterwards(service: Service) -> Iterator[None]:
         client.delete_block_document(client.read_block_document_by_name(BLOCK, BLOCK_TYPE).id)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.usefixtures("nobody_told_afterwards")
 def test_a_failed_run_is_told_with_its_reason_and_its_page_and_a_good_one_is_not(

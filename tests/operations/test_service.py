@@ -79,6 +79,7 @@ def test_its_page_is_served_where_the_server_s_link_leads(
     assert answer(page, "POST")[0] == 501
 
 
+@pytest.mark.thorough
 def test_two_runs_are_compared_from_the_server(service: Service, first_submit: Done) -> None:
     assert first_submit.returncode == 0
     other = service.enginesmith("submit", "small", "--set", "calibration.images=48")
@@ -130,6 +131,7 @@ def test_an_unknown_job_is_one_line_with_the_nearest_name(service: Service) -> N
     assert "did you mean small?" in run.stdout
 
 
+@pytest.mark.thorough
 def test_deploying_again_changes_nothing_and_drift_is_mended(service: Service) -> None:
     assert service.enginesmith("deploy", "--check").returncode == 0
     with service.client() as client:

@@ -50,21 +50,24 @@ def test_ten_thousand_calls_keep_no_memory(session: Session) -> None:
 
 
 def test_no_call_copies_its_images_or_its_answers(session: Session) -> None:
-    """Both are far larger than what may come and go in 50 calls."""
+    """Both are far larger than what may come and go in 10 calls."""
     images = np.zeros((4096, 3, 8, 8), np.float32)
     assert session.infer(images).nbytes > 80_000
     session.time(images, 5)
     gc.collect()
+    taken = []
     tracemalloc.start()
     try:
         session.time(images, 5)
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        times = session.time(images, 50)
-        peak = tracemalloc.get_traced_memory()[1]
+        # What other threads of this process take meanwhile only adds, and not each time.
+        for _ in range(5):
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            times = session.time(images, 10)
+            taken.append(tracemalloc.get_traced_memory()[1] - before)
     finally:
         tracemalloc.stop()
-    assert peak - before <= 4 * times.nbytes + 40_000
+    assert min(taken) <= 4 * times.nbytes + 40_000
 
 
 def test_rounds_do_not_pile_up(session: Session) -> None:
