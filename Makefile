@@ -63,7 +63,7 @@ unit: venv-dev ## pytest only, on two cores: two processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
 	$(BIN)/python -m pytest -m "alone and not thorough" $(PYTEST_ARGS) || [ $$? = 5 ]
 
-thorough: venv-dev data ## every test that is too long for every change, crash and pages too: an hour
+thorough: venv-dev data ## every test that is too long for every change, crash and pages too
 	$(BIN)/python -m pytest -m thorough $(PYTEST_ARGS)
 
 crash: venv-dev data ## every kill and outage of docs/recovery.md

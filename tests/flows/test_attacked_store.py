@@ -28,6 +28,9 @@ KINDS = {
 }
 
 
+HARM: list[Attack] = [*EVERYWHERE, replace_by_a_link]
+
+
 def kinds(store: Store) -> set[str]:
     return {ref.kind for result in cached_results(store) for ref in result.refs}
 
@@ -49,7 +52,7 @@ def whole_again(workshop: Workshop, before: set[str]) -> None:
     assert workshop.ran() == set()
 
 
-@pytest.mark.parametrize("attack", [*EVERYWHERE, replace_by_a_link])
+@pytest.mark.parametrize("attack", HARM)
 def test_every_object_that_is_harmed_is_named(warm: Workshop, attack: Attack) -> None:
     store = warm.store
     assert kinds(store) >= KINDS
@@ -68,22 +71,28 @@ def test_every_object_that_is_harmed_is_named(warm: Workshop, attack: Attack) ->
     assert all("again" in text and "stage" in text for text in advice), advice
 
 
-def test_a_run_makes_every_object_anew(warm: Workshop) -> None:
-    """Each harmed in another of the ways; tests/artifacts has every way on each object."""
+@pytest.mark.parametrize(
+    "harm",
+    [
+        HARM,
+        *(pytest.param([x], id=x.__name__, marks=pytest.mark.thorough) for x in HARM),
+    ],
+)
+def test_a_run_makes_every_object_anew(warm: Workshop, harm: list[Attack]) -> None:
+    """One object after the other harmed in the next of these ways."""
     store, before = warm.store, kinds(warm.store)
-    harm = [*EVERYWHERE, replace_by_a_link]
     for place, key in enumerate(objects(store)):
         harm[place % len(harm)](store, key)
     whole_again(warm, before)
 
 
 @pytest.mark.thorough
-def test_every_result_of_a_stage_at_once(warm: Workshop) -> None:
+@pytest.mark.parametrize("attack", [truncate, flip_a_bit, replace_by_a_link])
+def test_every_result_of_a_stage_at_once(warm: Workshop, attack: Attack) -> None:
     store, before = warm.store, kinds(warm.store)
-    harm = [truncate, flip_a_bit, replace_by_a_link]
     harmed = [entry.key for entry in store.backend.entries(RESULTS)]
-    for place, key in enumerate(harmed):
-        harm[place % len(harm)](store, key)
+    for key in harmed:
+        attack(store, key)
     found = verify_store(store).findings
     assert {x.key for x in found if x.key in harmed} == set(harmed)
     assert {x.damage for x in found} == {"unreadable"}

@@ -65,7 +65,9 @@ def three_blocks() -> MobileNetV3:
     return MobileNetV3(blocks, last_channel=64, num_classes=10)
 
 
-@pytest.mark.parametrize("opset", [18, 21])
+@pytest.mark.parametrize(
+    "opset", [18, 21, *(pytest.param(x, marks=pytest.mark.thorough) for x in (19, 23))]
+)
 def test_dynamo_exports_of_every_opset(opset: int) -> None:
     export = pt2e(three_blocks(), 32, opset)
     assert opset_of(export.model) == opset
