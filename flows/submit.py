@@ -1,7 +1,7 @@
 """Start a deployed flow on the server and follow it to its end."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     WorkerFilter,
     WorkerFilterStatus,
 )
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, Log, WorkerStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import DeploymentSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -29,6 +29,10 @@ PAGE: Any = {"limit": 200, "sort": DeploymentSort.NAME_ASC}
 POLL_S = 0.5
 NOTHING_HAPPENS_S = 30.0
 """After so long without a worker taking the run, say what it waits for."""
+LAST_LINES_S = 10.0
+"""A run sends its lines in batches, the last of them after its last state: so long at most they are
+waited for. One that was killed never sends them."""
+LAST_LINE = "Finished in state"
 
 
 def find_deployment(client: "SyncPrefectClient", name: str) -> DeploymentResponse:
@@ -101,29 +105,31 @@ def start(
 
 def follow(client: "SyncPrefectClient", run: UUID, say: Callable[[str], None]) -> FlowRun:
     """Say what the run logs until it has ended, and give its last state."""
-    said = 0
+    said: set[UUID] = set()
     patient_until = time.monotonic() + NOTHING_HAPPENS_S
+    ended_at: float | None = None
+    all_told = False
     while True:
-        # The state first: what was logged before the end is then asked for after it.
         now = client.read_flow_run(run)
-        lines = _log_lines(client, run, said)
-        said += len(lines)
-        for line in _ours(lines):
-            say(line)
+        # Lines of another process may arrive late and shift the others: each is said once.
+        lines = [line for line in _log_lines(client, run, len(said)) if line.id not in said]
+        said.update(line.id for line in lines)
+        for line in lines:
+            # Prefect's own lines are of interest in its UI.
+            if line.name == "enginesmith":
+                say(line.message)
+            all_told |= line.name == "prefect.flow_runs" and line.message.startswith(LAST_LINE)
         state = now.state
         if state is not None and state.is_final():
-            return now
-        if time.monotonic() > patient_until and state is not None and not state.is_running():
+            ended_at = ended_at or time.monotonic()
+            if all_told or time.monotonic() > ended_at + LAST_LINES_S:
+                return now
+        elif time.monotonic() > patient_until and state is not None and not state.is_running():
             say(f"still {str(state.name).lower()}: {state.message or 'waiting for a worker'}")
             patient_until = time.monotonic() + NOTHING_HAPPENS_S
         time.sleep(POLL_S)
 
 
-def _log_lines(client: "SyncPrefectClient", run: UUID, offset: int) -> list[tuple[str, str]]:
+def _log_lines(client: "SyncPrefectClient", run: UUID, offset: int) -> list[Log]:
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]), level=LogFilterLevel(ge_=20))
-    return [(log.name, log.message) for log in client.read_logs(wanted, limit=200, offset=offset)]
-
-
-def _ours(lines: Iterable[tuple[str, str]]) -> Iterable[str]:
-    """What stages say; Prefect's own lines are of interest in its UI."""
-    return (message for name, message in lines if name == "enginesmith")
+    return client.read_logs(wanted, limit=200, offset=offset)
