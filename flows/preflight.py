@@ -27,6 +27,14 @@ def check(job: Job) -> None:
         from tasks.publish.package import check_engines
 
         check_engines(job.publish, [target for target, _ in engines])
+    check_network(job)
+
+
+def check_network(job: Job) -> None:
+    """Look for what training alone needs: network, checkpoint, images. Imports no framework.
+
+    Raises InputError where one of them is not there.
+    """
     source_digest(job.model.factory)
     weights = job.model.weights
     if weights is not None and not weights.is_file():

@@ -1,7 +1,7 @@
 """What every command that runs a flow does first."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def start(
     *,
     quiet: bool,
     debug: bool,
+    check: Callable[[Job], None] = check,
 ) -> Session:
     """Check everything that can be checked before anything is started.
 

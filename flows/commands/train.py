@@ -32,9 +32,11 @@ def train(
 
     from flows.commands.output import writing
     from flows.commands.session import start
+    from flows.preflight import check_network
     from flows.server import one_run_server
 
-    session = start(job, overrides, artifacts, quiet=quiet, debug=debug)
+    # A machine for training need not have the engines.
+    session = start(job, overrides, artifacts, quiet=quiet, debug=debug, check=check_network)
     if output is not None:
         # Before an hour's training, not after it.
         with writing("--output", output), tempfile.TemporaryFile(dir=output.parent):

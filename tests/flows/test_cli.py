@@ -84,6 +84,13 @@ def test_what_is_missing_is_found_before_anything_starts(
     assert not (tmp_path / "artifacts").exists()
 
 
+def test_a_machine_for_training_needs_no_engine(tmp_path: Path) -> None:
+    # TensorRT is not installed either, and is not what is missing here.
+    job = job_file(tmp_path, engines={"tensorrt": {}}, model={"weights": "nowhere.safetensors"})
+    done = enginesmith("train", job, "--artifacts", tmp_path / "artifacts")
+    assert_refused(done, "there is no checkpoint")
+
+
 def test_an_artifact_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = enginesmith("run", QUICKSTART, "--artifacts", tmp_path / "file" / "artifacts")

@@ -38,7 +38,15 @@ def calibrated(
 
 @pytest.mark.parametrize("mode", ["eager", "fx", "pt2e"])
 @pytest.mark.parametrize(
-    ("observer", "tolerance"), [("minmax", 1e-5), ("moving_average", 1e-5), ("histogram", 1e-2)]
+    ("observer", "tolerance"),
+    [
+        ("minmax", 1e-5),
+        ("moving_average", 1e-5),
+        ("histogram", 1e-2),
+        ("percentile", 1e-2),
+        ("mse", 1e-2),
+        ("entropy", 1e-2),
+    ],
 )
 def test_scales_are_those_of_the_cpu(
     job: Job,
