@@ -17,6 +17,7 @@ from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
 from tasks.surgery.passes.integer_weights import IntegerWeights
 from tasks.surgery.passes.merge_equal import MergeEqual
 from tasks.surgery.passes.narrow_weights import NarrowWeights
+from tasks.surgery.passes.per_tensor_activations import PerTensorActivations
 from tasks.surgery.passes.place_around_moves import PlaceAroundMoves
 from tasks.surgery.passes.plain_einsum import PlainEinsum
 from tasks.surgery.passes.relu_before_quantizer import ReluBeforeQuantizer
@@ -58,6 +59,11 @@ _PLACEMENT: tuple[Pass, ...] = (
     AlignConcat(),
 )
 
+# Ahead of all that moves quantizers, which looks at activations with one scale alone.
+_WHOLE: dict[Target, tuple[Pass, ...]] = dict.fromkeys(
+    ("tensorrt", "tensorrt_rtx"), (PerTensorActivations(),)
+)
+
 _TENSORRT: tuple[Pass, ...] = (ResidualAdd(), CentreZeroPoints(), FloatHead(), SettlePools())
 
 # OpenVINO adds integers: measured, an Add with both edges quantized is its fastest.
@@ -75,4 +81,5 @@ def pipeline(target: Target, precision: Precision) -> tuple[Pass, ...]:
     """
     placed = (*_PLACEMENT, *_COMPILED[target]) if target in _COMPILED else ()
     half = (HalfRest(),) if precision == "int8+fp16" else ()
-    return (*_READING, Screen(target), *_CANONICAL, *placed, *half)
+    whole = _WHOLE.get(target, ())
+    return (*_READING, Screen(target), *whole, *_CANONICAL, *placed, *half)

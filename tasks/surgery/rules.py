@@ -82,7 +82,7 @@ RULES: tuple[Rule, ...] = (
         "QDQ106",
         "error",
         "as written",
-        COMPILERS,
+        TENSORRT,
         "an activation has a scale per channel",
         "quantize activations per tensor",
         checks.per_channel_activations,

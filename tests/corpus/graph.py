@@ -84,11 +84,9 @@ def sound_after(builder: Builder, tensor: str, **model: Any) -> onnx.ModelProto:
     return made
 
 
-def per_channel() -> onnx.ModelProto:
+def uneven_zero_points() -> onnx.ModelProto:
     builder = Builder()
-    scale, zero = (builder.constant(x) for x in (np.full(4, 0.1, np.float32), np.zeros(4, np.int8)))
-    integers = builder.op("QuantizeLinear", "input", scale, zero, axis=1, name="channels")
-    return sound_after(builder, builder.op("DequantizeLinear", integers, scale, zero, axis=1))
+    return sound_after(builder, builder.channels("input", 0.1, np.array([0, 3, -2, 0], np.int8)))
 
 
 def dynamic_scale() -> onnx.ModelProto:

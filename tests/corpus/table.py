@@ -171,7 +171,7 @@ TABLE: dict[str, tuple[Case, ...]] = {
         Case("onnx-negative-dims", graph(onnx.negative), r"net\.onnx breaks ONNX's rules .*: export"),
         Case("onnx-no-qdq", graph(model=onnx.unquantized()), r"no QuantizeLinear or Deq.*: quantize the network"),
         Case("onnx-zero-point", graph(model=onnx.sound(onnx.Builder(onnx.np.uint8(117)))), r"QuantizeLinear_\d+' has zero-point 117.*: calibrate"),
-        Case("onnx-per-channel-activations", graph(model=onnx.per_channel()), r"'channels' .* per channel \(4 scales\): quantize"),
+        Case("onnx-uneven-zero-points", graph(model=onnx.uneven_zero_points()), r"'channels' has zero-points from -2 to 3.*: calibrate"),
         Case("onnx-int4", graph(model=onnx.odd_grid(TensorProto.INT4)), r"'odd' quantizes to int4: quantize to int8"),
         Case("onnx-fp8", graph(model=onnx.odd_grid(TensorProto.FLOAT8E4M3FN)), r"'odd' quantizes to float8\w+: quantize"),
         Case("onnx-dynamic-scale", graph(model=onnx.dynamic_scale()), r"'dynamic' gets its scale .*: quantize"),

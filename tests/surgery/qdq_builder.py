@@ -51,6 +51,15 @@ class Builder:
     def pair(self, tensor: str, scale: float) -> str:
         return self.dequantize(self.quantize(tensor, scale), scale)
 
+    def channels(self, tensor: str, scale: Any, zero_point: Any) -> str:
+        """A pair with a scale for each of the four channels."""
+        grid = [
+            self.constant(np.float32(scale) * np.ones(4, np.float32)),
+            self.constant(zero_point),
+        ]
+        integers = self.op("QuantizeLinear", tensor, *grid, axis=1, name="channels")
+        return self.op("DequantizeLinear", integers, *grid, axis=1)
+
     def weights(self, *shape: int, axis: int = 0, lowest: int = -127) -> str:
         integers = self.random.integers(lowest, 128, shape).astype(np.int8)
         scale = self.random.uniform(0.001, 0.01, shape[axis]).astype(np.float32)

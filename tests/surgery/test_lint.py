@@ -81,10 +81,9 @@ def test_a_float64_bias() -> None:
 
 def test_per_channel_activations() -> None:
     builder = Builder()
-    scale, zero = (builder.constant(x) for x in (np.full(4, 0.1, np.float32), np.zeros(4, np.int8)))
-    integers = builder.op("QuantizeLinear", "input", scale, zero, axis=1)
-    real = builder.op("DequantizeLinear", integers, scale, zero, axis=1)
-    assert codes(conv_behind(builder, real))["QDQ106"] == 2
+    model = conv_behind(builder, builder.channels("input", 0.1, np.zeros(4, np.int8)))
+    assert codes(model)["QDQ106"] == 2
+    assert "QDQ106" not in codes(model, "openvino")
 
 
 def test_an_unsigned_quantizer_behind_a_conv_cuts_off_negative_values() -> None:

@@ -191,6 +191,45 @@ def test_mislabelled_qint8_exports_compute_what_the_network_did() -> None:
     assert np.array_equal(right, truth)
 
 
+SCALES = np.array([0.01, 0.02, 0.04, 0.03], np.float32)
+
+
+@pytest.mark.parametrize("point", [np.int8(0), np.uint8(128), np.uint8(0)])
+def test_activations_scaled_per_channel_take_the_largest_scale_for_tensorrt(point: Any) -> None:
+    """As NNCF quantizes what a depthwise convolution reads; a MaxPool shares the integers."""
+    builder = Builder(point)
+    x = builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4))
+    x = builder.op("MaxPool", builder.channels(x, SCALES, np.full(4, point)), kernel_shape=[2, 2])
+    model = builder.model(builder.conv(x, 4, 4))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model)
+    values = {x.name: onnx.numpy_helper.to_array(x) for x in graph.graph.initializer}
+    activations = [n for n in graph.graph.node if n.op_type == "QuantizeLinear"]
+    assert all(values[node.input[1]].shape == () for node in activations)
+    largest = 0.04 if point.dtype == np.int8 or point else 0.04 * 255 / 127
+    assert any(values[node.input[1]] == pytest.approx(largest) for node in activations)
+    # The same as a graph written with that one scale at first.
+    other = Builder(point)
+    y = other.op("Relu", other.conv(other.pair("input", 0.05), 4, 4))
+    y = other.op("MaxPool", other.pair(y, 0.04), kernel_shape=[2, 2])
+    meant = repaired(other.model(other.conv(y, 4, 4)))
+    ours, theirs = (ReferenceSession(each).logits(images) for each in (graph, meant))
+    assert np.array_equal(ours, theirs)
+    assert repaired(graph).SerializeToString() == graph.SerializeToString()
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnxruntime"])
+def test_other_targets_keep_scales_per_channel_and_every_value(target: Any) -> None:
+    builder = Builder()
+    x = builder.conv(builder.pair("input", 0.05), 4, 4)
+    points = np.array([0, 3, -2, 0], np.int8)
+    model = builder.model(builder.conv(builder.channels(x, SCALES, points), 4, 4))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model, target)
+    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
+    assert np.array_equal(before, after)
+
+
 def test_unsigned_activations_fit_int8_for_tensorrt_without_clipping() -> None:
     builder = Builder(np.uint8(0))
     x = builder.op("Relu", builder.pair(builder.op("Relu", "input"), 0.02))

@@ -44,13 +44,11 @@ def test_the_same_zero_point_is_no_trouble_for_openvino() -> None:
     assert repaired.graph.node
 
 
-def test_per_channel_activations() -> None:
+def test_several_zero_points_of_one_activation() -> None:
     builder = Builder()
-    scale, zero = (builder.constant(x) for x in (np.full(4, 0.1, np.float32), np.zeros(4, np.int8)))
-    integers = builder.op("QuantizeLinear", "input", scale, zero, axis=1)
-    real = builder.op("DequantizeLinear", integers, scale, zero, axis=1)
-    message = refusal(builder.model(builder.conv(real, 4, 4)))
-    assert "per channel (4 scales)" in message
+    points = np.array([0, 3, -2, 0], np.int8)
+    message = refusal(builder.model(builder.conv(builder.channels("input", 0.1, points), 4, 4)))
+    assert "zero-points from -2 to 3" in message
 
 
 @pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.FLOAT8E4M3FN])

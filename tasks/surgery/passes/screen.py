@@ -15,8 +15,8 @@ _OFFSETS = {np.dtype(np.uint8): {0, 127, 128, 129}, np.dtype(np.int8): {-1, 0, 1
 class Screen(Pass):
     """Rules. Each refusal is one line that names the node and says what to do.
 
-    1. Scales computed while the network runs, scales that are zero, negative or not finite,
-       activations quantized per channel, and types besides int8, uint8 and (for biases) int32.
+    1. Scales computed while the network runs, scales that are zero, negative or not finite, and
+       types besides int8, uint8 and (for biases) int32.
     2. For TensorRT, zero-points that no pass can bring to 0 without losing range.
     """
 
@@ -48,21 +48,13 @@ class Screen(Pass):
                 f"{where} has {grid.zero_point.size} zero-points for {grid.scale.size} scales: "
                 "export it again"
             )
-        if not grid.per_tensor and not stored and not _comes_from_weights(node):
-            raise InputError(
-                f"{where} quantizes an activation per channel ({grid.scale.size} scales): "
-                "quantize activations per tensor"
-            )
-        point = int(grid.zero_point.ravel()[0])
         if self._target.startswith("tensorrt") and grid.dtype in _OFFSETS:
-            uneven = bool(np.any(grid.zero_point != point))
-            if uneven or point not in _OFFSETS[grid.dtype]:
+            points = sorted({int(point) for point in grid.zero_point.ravel()})
+            if len(points) > 1 or points[0] not in _OFFSETS[grid.dtype]:
+                which = f"zero-point {points[0]}"
+                if len(points) > 1:
+                    which = f"zero-points from {points[0]} to {points[-1]}"
                 raise InputError(
-                    f"{where} has zero-point {point}, and TensorRT takes only 0: calibrate with a "
+                    f"{where} has {which}, and TensorRT takes only 0: calibrate with a "
                     "symmetric scheme (torch.per_tensor_symmetric)"
                 )
-
-
-def _comes_from_weights(node: gs.Node) -> bool:
-    source = node.inputs[0].inputs[0] if node.inputs[0].inputs else None
-    return is_q(source) and is_constant(source.inputs[0])  # type: ignore[union-attr]
