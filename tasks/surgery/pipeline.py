@@ -8,6 +8,7 @@ from tasks.surgery.passes.cancel_pairs import CancelPairs
 from tasks.surgery.passes.centre_zero_points import CentreZeroPoints
 from tasks.surgery.passes.drop_casts import DropCasts
 from tasks.surgery.passes.drop_unused import DropUnused
+from tasks.surgery.passes.explicit_relu import ExplicitRelu
 from tasks.surgery.passes.float_bias import FloatBias
 from tasks.surgery.passes.float_epilogue import FloatEpilogue
 from tasks.surgery.passes.float_head import FloatHead
@@ -45,6 +46,7 @@ _CANONICAL: tuple[Pass, ...] = (
     TransposedWeights(),
     FloatBias(),
     MergeEqual(),
+    ExplicitRelu(),
     ReluBeforeQuantizer(),
     PlaceAroundMoves(),
     MergeEqual(),

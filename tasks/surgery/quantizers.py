@@ -117,13 +117,15 @@ def _integer_type(node: gs.Node) -> np.dtype[Any]:
 
 
 def set_grid(node: gs.Node, scale: NDArray[Any], zero_point: NDArray[Any], names: Names) -> None:
-    """Give a Q or DQ constants of its own."""
+    """Give a Q or DQ constants of its own; what a Q writes has the zero-point's type."""
     node.inputs[1] = constant(names.fresh(f"{node.name}_scale"), scale)
     point = constant(names.fresh(f"{node.name}_zero_point"), zero_point)
     if len(node.inputs) > 2:
         node.inputs[2] = point
     else:
         node.inputs.append(point)
+    if is_q(node):
+        node.outputs[0].dtype = zero_point.dtype
 
 
 def quantized_pair(

@@ -191,6 +191,39 @@ def test_mislabelled_qint8_exports_compute_what_the_network_did() -> None:
     assert np.array_equal(right, truth)
 
 
+@pytest.mark.parametrize("target", ["tensorrt", "openvino", "onnxruntime"])
+def test_a_relu_that_only_a_quantizer_computes_survives_it(target: Any) -> None:
+    """ONNX Runtime's own tools write Conv, Add and ReLU so; surgery moves such quantizers."""
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    builder.zero_point = np.uint8(0)
+    skip = builder.pair(builder.conv(x, 4, 4), 0.05)
+    main = builder.pair(builder.conv(skip, 4, 4), 0.2)
+    added = builder.pair(builder.op("Add", main, skip), 0.2)
+    model = builder.model(builder.conv(added, 4, 4))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model, target)
+    assert [node.op_type for node in graph.graph.node].count("Relu") == 2
+    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.999
+    assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
+
+
+def test_unsigned_and_signed_integers_are_joined_as_the_quantizer_behind_writes_them() -> None:
+    """As FX mode exports GoogLeNet, whose ranges behind ReLU begin at 0; types are checked."""
+    builder = Builder(np.uint8(0))
+    x = builder.pair(builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4)), 0.05)
+    builder.zero_point = np.int8(0)
+    y = builder.pair(builder.conv(builder.pair("input", 0.05), 4, 4), 0.08)
+    joined = builder.pair(builder.op("Concat", x, y, axis=1, name="concat"), 0.1)
+    model = builder.model(builder.conv(joined, 8, 4))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model)
+    onnx.checker.check_model(graph, full_check=True)
+    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
+
+
 SCALES = np.array([0.01, 0.02, 0.04, 0.03], np.float32)
 
 

@@ -6,6 +6,8 @@ import onnx_graphsurgeon as gs
 from tasks.surgery.contract import Changes, Pass
 from tasks.surgery.graph import Names
 from tasks.surgery.integer_groups import free_groups
+from tasks.surgery.passes.explicit_relu import cut_ahead, cuts_off
+from tasks.surgery.passes.unsigned_activations import Signs
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q, set_grid
 
 
@@ -17,20 +19,24 @@ class CentreZeroPoints(Pass):
        value loses one step.
     2. uint8 with zero-point 0 (never negative, 255 steps) becomes int8 with zero-point 0 and the
        scale times 255/127: the same range on half as many steps.
-    3. Any other zero-point was refused on the way in.
+    3. Where the graph's own input could be negative, a Relu cuts off what such a quantizer did.
+    4. Any other zero-point was refused on the way in.
     """
 
     name = "centre_zero_points"
     keeps_values = False
 
     def change(self, graph: gs.Graph, changes: Changes) -> None:
-        names = Names(graph)
+        names, signs = Names(graph), Signs()
         for group in free_groups(graph, _is_off_centre, changes):
             points = {int(grid_of(m).zero_point.ravel()[0]) for m in group.quantizers}
             if len(points) != 1 or group.constants:
                 changes.skip(group.quantizers[0].name, "it shares integers with other grids")
                 continue
             unsigned = points == {0}
+            for member in group.quantizers:
+                if cuts_off(member, signs):
+                    cut_ahead(graph, member, names)
             group.retype(np.dtype(np.int8), 0, names)
             for member in group.quantizers:
                 grid = grid_of(member)

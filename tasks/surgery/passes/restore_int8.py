@@ -35,8 +35,6 @@ class RestoreInt8(Pass):
             if _is_mislabelled(node):
                 grid = grid_of(node)
                 set_grid(node, grid.scale, grid.zero_point.astype(np.int8), names)
-                if is_q(node):
-                    node.outputs[0].dtype = _INT8
                 changes.changed.append(node.name)
             elif node.op == "Cast" and _is_behind_quantizer(node) and cast_type(node) == _UINT8:
                 node.attrs["to"] = int(onnx.TensorProto.INT8)

@@ -11,7 +11,7 @@ from tasks.surgery.passes.align_concat import aligned_concat
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax"})
-_KEEP_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+_KEEP_SIGN = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean"})
 _COMBINE = frozenset({"Add", "Mul", "Concat", "Max"})
 
 
