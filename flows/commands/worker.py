@@ -54,7 +54,5 @@ def worker(
     # Told to stop, Prefect's worker sends itself an interrupt. What a script starts in its
     # background inherits that interrupts are ignored, and would never stop.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The ones beside this Python, for the worker and for the runs that it starts.
-    beside = Path(sys.executable).parent
-    os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    os.execv(beside / "prefect", [*command, *limit])
+    # The one beside this Python: it need not be on PATH.
+    os.execv(Path(sys.executable).with_name("prefect"), [*command, *limit])
