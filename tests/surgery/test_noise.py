@@ -24,6 +24,12 @@ def export() -> Export:
 
 
 def noise_gate(export: Export, repaired: onnx.ModelProto, target: Target) -> Gate:
+    return gates(export, repaired, target, SurgeryConfig())["surgery noise against torch"]
+
+
+def gates(
+    export: Export, repaired: onnx.ModelProto, target: Target, config: SurgeryConfig
+) -> dict[str, Gate]:
     _, records = repair(export.model, target)
     report = prove(
         export.model,
@@ -31,11 +37,11 @@ def noise_gate(export: Export, repaired: onnx.ModelProto, target: Target) -> Gat
         export.images,
         export.logits,
         target,
-        SurgeryConfig(),
+        config,
         records,
         export.float_logits,
     )
-    return next(gate for gate in report.gates if gate.name == "surgery noise against torch")
+    return {gate.name: gate for gate in report.gates}
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "openvino", "onnxruntime"])
@@ -54,6 +60,20 @@ def test_a_graph_with_coarser_weights_is_not(export: Export) -> None:
             coarse = numpy_helper.to_array(tensor) // 16 * 16
             tensor.CopyFrom(numpy_helper.from_array(coarse.astype(np.int8), tensor.name))
     assert not noise_gate(export, spoiled, "tensorrt").passed
+    strict = SurgeryConfig(max_difference_steps=0.01)
+    assert not gates(export, spoiled, "tensorrt", strict)["surgery difference to torch"].passed
+
+
+def test_a_large_difference_is_none_where_it_leads_no_farther_from_fp32(export: Export) -> None:
+    """int8 clips what OpenVINO's uint8 keeps, which can be many steps, towards FP32."""
+    repaired, _ = repair(export.model, "openvino")
+    strict = SurgeryConfig(max_difference_steps=0.01, max_noise_ratio=1.2)
+    gate = gates(export, repaired, "openvino", strict)["surgery difference to torch"]
+    assert gate.passed, gate.detail
+    assert "times as far from FP32 as torch INT8's worst" in gate.detail
+    nearer = replace(export, float_logits=None)
+    gate = gates(nearer, repaired, "openvino", strict)["surgery difference to torch"]
+    assert not gate.passed, gate.detail
 
 
 def test_where_torch_int8_is_exact_nothing_may_be_added(export: Export) -> None:
