@@ -18,6 +18,7 @@ from tasks.surgery.passes.int8_zero_points import Int8ZeroPoints
 from tasks.surgery.passes.integer_weights import IntegerWeights
 from tasks.surgery.passes.merge_equal import MergeEqual
 from tasks.surgery.passes.narrow_weights import NarrowWeights
+from tasks.surgery.passes.pairs_ahead_of_weights import PairsAheadOfWeights
 from tasks.surgery.passes.per_tensor_activations import PerTensorActivations
 from tasks.surgery.passes.place_around_moves import PlaceAroundMoves
 from tasks.surgery.passes.plain_einsum import PlainEinsum
@@ -61,9 +62,9 @@ _PLACEMENT: tuple[Pass, ...] = (
     AlignConcat(),
 )
 
-# Ahead of all that moves quantizers, which looks at activations with one scale alone.
-_WHOLE: dict[Target, tuple[Pass, ...]] = dict.fromkeys(
-    ("tensorrt", "tensorrt_rtx"), (PerTensorActivations(),)
+# What TensorRT asks of foreign graphs, ahead of all that moves quantizers.
+_ASKED: dict[Target, tuple[Pass, ...]] = dict.fromkeys(
+    ("tensorrt", "tensorrt_rtx"), (PerTensorActivations(), PairsAheadOfWeights())
 )
 
 _TENSORRT: tuple[Pass, ...] = (ResidualAdd(), CentreZeroPoints(), FloatHead(), SettlePools())
@@ -83,5 +84,5 @@ def pipeline(target: Target, precision: Precision) -> tuple[Pass, ...]:
     """
     placed = (*_PLACEMENT, *_COMPILED[target]) if target in _COMPILED else ()
     half = (HalfRest(),) if precision == "int8+fp16" else ()
-    whole = _WHOLE.get(target, ())
-    return (*_READING, Screen(target), *whole, *_CANONICAL, *placed, *half)
+    asked = _ASKED.get(target, ())
+    return (*_READING, Screen(target), *asked, *_CANONICAL, *placed, *half)

@@ -24,6 +24,7 @@ def test_two_identical_runs_at_once_both_pass_and_leave_one_store(plant: Plant) 
     assert {build.run for build in builds} == {str(run) for run in runs}
     assert list((plant.volume.folder / "tmp").iterdir()) == []
     assert list((plant.volume.folder / "leases").iterdir()) == []
-    # A third finds everything, whoever of the two was faster.
+    # A third finds every stage, whoever of the two was faster. Its report may be another: it names
+    # the build before it, which may be the one whose stages it did not find.
     third = plant.tasks(plant.run())
-    assert {"calibrate", "engine", "profile", "report"} <= set(third["Cached"])
+    assert {"calibrate", "engine", "profile"} <= set(third["Cached"])

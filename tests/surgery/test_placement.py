@@ -224,6 +224,26 @@ def test_unsigned_and_signed_integers_are_joined_as_the_quantizer_behind_writes_
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
 
 
+def test_behind_a_concat_of_one_grid_convolutions_read_a_dequantizer_for_tensorrt() -> None:
+    """As NNCF writes GoogLeNet: nothing between Concat, MaxPool and the convolutions."""
+    builder = Builder()
+    x = builder.pair("input", 0.05)
+    left, right = (builder.pair(builder.conv(x, 4, 4), 0.1) for _ in range(2))
+    joined = builder.op("Concat", left, right, axis=1)
+    pooled = builder.op("MaxPool", joined, kernel_shape=[3, 3], pads=[1] * 4)
+    pooled = builder.op("MaxPool", pooled, kernel_shape=[3, 3], pads=[1] * 4)
+    near, far = builder.conv(joined, 8, 4, "near"), builder.conv(pooled, 8, 4, "far")
+    model = builder.model(builder.op("Add", near, far))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model)
+    assert all(set(sources(graph, name)) == {"DequantizeLinear"} for name in ("near", "far"))
+    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
+    assert np.array_equal(before, after)
+    assert repaired(graph).SerializeToString() == graph.SerializeToString()
+    untouched = repaired(model, "openvino")
+    assert "Concat" in sources(untouched, "near")
+
+
 SCALES = np.array([0.01, 0.02, 0.04, 0.03], np.float32)
 
 

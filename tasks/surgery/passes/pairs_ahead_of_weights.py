@@ -1,0 +1,73 @@
+"""What a convolution or product reads is dequantized right ahead of it."""
+
+import onnx_graphsurgeon as gs
+
+from tasks.surgery.contract import Changes, Pass
+from tasks.surgery.graph import Names, in_order, is_output, replace_input
+from tasks.surgery.integers import RESHAPES, moves_values
+from tasks.surgery.quantizers import WEIGHTED, Grid, grid_of, has_grid, is_dq, quantized_pair
+
+
+class PairsAheadOfWeights(Pass):
+    """Rules, for compilers that look for a DequantizeLinear right ahead of a kernel (TensorRT).
+
+    1. A Concat of values on one grid, and operators that only move values, stay on it. Where a
+       convolution or product reads them without a pair between, as NNCF writes GoogLeNet, it gets
+       one of the same grid, which rounds nothing anew; so do the Concats and moves on the way.
+    2. Reshapes are looked through by compilers and get none.
+    """
+
+    name = "pairs_ahead_of_weights"
+    keeps_values = True
+
+    def change(self, graph: gs.Graph, changes: Changes) -> None:
+        names = Names(graph)
+        for node, grid in _missing(graph):
+            output = node.outputs[0]
+            readers = [reader for reader in output.outputs if _wants(graph, reader)]
+            _, dequantize = quantized_pair(graph, output, grid, names, f"{node.name}_output")
+            for reader in readers:
+                replace_input(reader, output, dequantize.outputs[0])
+            changes.changed.append(node.name)
+
+    def left(self, graph: gs.Graph) -> list[str]:
+        return [node.name for node, _ in _missing(graph)]
+
+
+def _missing(graph: gs.Graph) -> list[tuple[gs.Node, Grid]]:
+    """Concats and moves on a grid that hand it on to a weighted operator without a pair."""
+    grids: dict[int, Grid] = {}
+    found = []
+    for node in in_order(graph.nodes):
+        if is_dq(node) and has_grid(node) and grid_of(node).per_tensor:
+            grids[id(node.outputs[0])] = grid_of(node)
+        elif _hands_on(node):
+            inputs = node.inputs if node.op == "Concat" else node.inputs[:1]
+            known = [grids.get(id(tensor)) for tensor in inputs]
+            first = known[0] if known else None
+            if first is None or not all(x is not None and x.same_as(first) for x in known):
+                continue
+            grids[id(node.outputs[0])] = first
+            if node.op not in RESHAPES and any(_wants(graph, x) for x in node.outputs[0].outputs):
+                found.append((node, first))
+    return found
+
+
+def _hands_on(node: gs.Node) -> bool:
+    joins = node.op == "Concat" and not node.domain
+    return (joins or moves_values(node)) and len(node.outputs) == 1
+
+
+def _wants(graph: gs.Graph, node: gs.Node) -> bool:
+    """Whether a node is weighted, or hands what it reads on to one that is."""
+    pending, seen = [node], set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if current.op in WEIGHTED and not current.domain:
+            return True
+        if _hands_on(current) and not is_output(graph, current.outputs[0]):
+            pending.extend(current.outputs[0].outputs)
+    return False
