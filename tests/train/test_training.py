@@ -40,7 +40,7 @@ def test_it_learns_to_tell_clothes_apart(
         config(epochs=4, crop_padding_px=1, learning_rate=0.2),
     )
     assert [epoch.epoch for epoch in history.epochs] == [1, 2, 3, 4]
-    assert history.epochs[-1].top1 >= 0.75
+    assert history.epochs[-1].top1 >= 0.7
     assert history.epochs[-1].loss < history.epochs[0].loss
     test = clothes("test", 1000)
     assert not model.training
