@@ -68,8 +68,10 @@ def _run(folder: Path, graph: Path, options: TensorRtConfig | TensorRtRtxConfig 
         process.kill()
 
     limit = threading.Timer(options.timeout_s, end)
-    limit.start()
+    # An interrupt may come at any line: Python would wait for this thread before it ends.
+    limit.daemon = True
     try:
+        limit.start()
         assert process.stdout is not None
         for _ in track(_percents(process.stdout), f"building {graph.name}", 100):
             pass
