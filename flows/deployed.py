@@ -13,6 +13,7 @@ from flows.build import build as build_job
 from flows.jobs_folder import given_job, named_job
 from flows.preflight import check
 from flows.progress import progress_of
+from flows.unread import outlive_reader
 from schemas.errors import InputError
 from schemas.job import Job
 from schemas.report import ReportResult, RunReport
@@ -48,6 +49,7 @@ def build(
         overrides: With a name: fields to change, such as calibration.images=1024.
         refresh: Stages to run again though nothing changed.
     """
+    outlive_reader()
     # What stages say goes to the server, with Prefect's own lines.
     logging.getLogger("enginesmith").setLevel(logging.INFO)
     try:

@@ -26,6 +26,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.deployed import build as build_job
+from flows.unread import outlive_reader
 from schemas.errors import InputError
 from tasks.progress import track
 
@@ -60,6 +61,7 @@ def several(names: list[str]) -> State[Any]:
     Args:
         names: Names of files in the jobs folder.
     """
+    outlive_reader()
     logging.getLogger("enginesmith").setLevel(logging.INFO)
     passed = sum(state.is_completed() for _, state in one_after_another(names).values())
     # Each job has a run of its own that says how it ended; this one did what it was to do.

@@ -30,7 +30,7 @@ STAGES = [
 ]
 ASKED_FOR = (
     *("equalization.rounds=2", "correction.images=16", "publish.formats=[folder]"),
-    *("mixed_precision.images=16", "accuracy.max_drop_points=100", "regression=null"),
+    *("accuracy.max_drop_points=100", "regression=null"),
 )
 """What a job may ask for besides, whether or not it helps this one."""
 SILENCE_S = 120.0
@@ -44,7 +44,7 @@ def test_a_run_killed_in_a_stage_is_crashed_at_once_and_goes_on_from_there(
     killed_in(plant, stage)
 
 
-@pytest.mark.parametrize("stage", ["equalize", "correct", "sensitivity", "package"])
+@pytest.mark.parametrize("stage", ["equalize", "correct", "package"])
 def test_so_is_one_that_is_killed_in_a_stage_that_not_every_job_has(
     plant: Plant, stage: str
 ) -> None:
