@@ -197,12 +197,13 @@ def _closeness(parity: Parity, errors: Errors | None, config: SurgeryConfig) -> 
     """A difference may be large where it is no step away from FP32: int8 clips what uint8 keeps."""
     whom = parity.against.removesuffix(" int8")
     steps, most = parity.max_difference_steps, config.max_difference_steps
-    no_farther = errors is not None and errors.worst_ratio <= config.max_noise_ratio
+    ratio = errors.worst_ratio if errors is not None else np.inf
+    no_farther = ratio <= config.max_noise_ratio
     detail = f"{steps:.2f} output steps, at most {most:g} allowed"
-    if steps > most and errors is not None and no_farther:
+    if steps > most and no_farther:
         detail = (
             f"{steps:.2f} output steps are more than {most:g}, and the worst logit is "
-            f"{errors.worst_ratio:.2f} times as far from FP32 as torch INT8's worst"
+            f"{ratio:.2f} times as far from FP32 as torch INT8's worst"
         )
     return (
         Gate(

@@ -22,20 +22,20 @@ class PairsAheadOfWeights(Pass):
 
     def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
-        for node, grid in _missing(graph):
+        for node, grid, readers in _missing(graph):
             output = node.outputs[0]
-            readers = [reader for reader in output.outputs if _wants(graph, reader)]
             _, dequantize = quantized_pair(graph, output, grid, names, f"{node.name}_output")
             for reader in readers:
                 replace_input(reader, output, dequantize.outputs[0])
             changes.changed.append(node.name)
 
     def left(self, graph: gs.Graph) -> list[str]:
-        return [node.name for node, _ in _missing(graph)]
+        return [node.name for node, _, _ in _missing(graph)]
 
 
-def _missing(graph: gs.Graph) -> list[tuple[gs.Node, Grid]]:
-    """Concats and moves on a grid that hand it on to a weighted operator without a pair."""
+def _missing(graph: gs.Graph) -> list[tuple[gs.Node, Grid, list[gs.Node]]]:
+    """Concats and moves on a grid, and their readers that want a pair and find none."""
+    wanting = _wanting(graph)
     grids: dict[int, Grid] = {}
     found = []
     for node in in_order(graph.nodes):
@@ -48,8 +48,9 @@ def _missing(graph: gs.Graph) -> list[tuple[gs.Node, Grid]]:
             if first is None or not all(x is not None and x.same_as(first) for x in known):
                 continue
             grids[id(node.outputs[0])] = first
-            if node.op not in RESHAPES and any(_wants(graph, x) for x in node.outputs[0].outputs):
-                found.append((node, first))
+            readers = [reader for reader in node.outputs[0].outputs if id(reader) in wanting]
+            if readers and node.op not in RESHAPES:
+                found.append((node, first, readers))
     return found
 
 
@@ -58,16 +59,12 @@ def _hands_on(node: gs.Node) -> bool:
     return (joins or moves_values(node)) and len(node.outputs) == 1
 
 
-def _wants(graph: gs.Graph, node: gs.Node) -> bool:
-    """Whether a node is weighted, or hands what it reads on to one that is."""
-    pending, seen = [node], set()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if current.op in WEIGHTED and not current.domain:
-            return True
-        if _hands_on(current) and not is_output(graph, current.outputs[0]):
-            pending.extend(current.outputs[0].outputs)
-    return False
+def _wanting(graph: gs.Graph) -> set[int]:
+    """The ids of nodes that are weighted, or hand what they read on to one that is."""
+    wanting: set[int] = set()
+    for node in reversed(in_order(graph.nodes)):
+        weighted = node.op in WEIGHTED and not node.domain
+        hands_on = _hands_on(node) and not is_output(graph, node.outputs[0])
+        if weighted or (hands_on and any(id(x) in wanting for x in node.outputs[0].outputs)):
+            wanting.add(id(node))
+    return wanting
