@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tasks.surgery.repair import repair
+
 
 class Builder:
     """Grows a graph; every method returns the name of the tensor it made.
@@ -110,3 +112,7 @@ def sources(model: onnx.ModelProto, name: str) -> list[str]:
     """The operators that make a node's inputs; initializers and inputs are left out."""
     made = makers(model)
     return [made[x].op_type for x in named(model, name).input if x in made]
+
+
+def repaired(model: onnx.ModelProto, target: Any = "tensorrt") -> onnx.ModelProto:
+    return repair(model, target)[0]

@@ -8,11 +8,7 @@ import pytest
 
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair
-from tests.surgery.qdq_builder import Builder, makers, named, sources
-
-
-def repaired(model: onnx.ModelProto, target: Any = "tensorrt") -> onnx.ModelProto:
-    return repair(model, target)[0]
+from tests.surgery.qdq_builder import Builder, makers, named, repaired, sources
 
 
 def left_alone(model: onnx.ModelProto, name: str) -> dict[str, str]:
@@ -168,119 +164,6 @@ def test_quantizers_behind_the_last_gemm_and_around_flatten_go(resnet18: Any) ->
     readers = [n.op_type for n in graph.graph.node if flatten.output[0] in n.input]
     assert readers == ["Gemm"]
     assert sources(graph, flatten.name) == ["DequantizeLinear"]
-
-
-def test_mislabelled_qint8_exports_compute_what_the_network_did() -> None:
-    """Older PyTorch: the first quantizer int8, the others uint8 with zero-point 0 behind Casts."""
-    meant = Builder(np.int8(0), seed=3)
-    written = Builder(np.uint8(0), casts=True, seed=3)
-
-    def network(builder: Builder) -> Any:
-        kind, builder.zero_point = builder.zero_point, np.int8(0)
-        first = builder.pair("input", 0.05)
-        builder.zero_point = kind
-        inner = builder.pair(builder.conv(first, 4, 4), 0.2)
-        return builder.model(builder.pair(builder.conv(inner, 4, 4), 0.5))
-
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    truth = ReferenceSession(network(meant)).logits(images)
-    raw = network(written)
-    wrong = ReferenceSession(raw).logits(images)
-    right = ReferenceSession(repaired(raw, "onnxruntime")).logits(images)
-    assert not np.array_equal(wrong, truth)
-    assert np.array_equal(right, truth)
-
-
-@pytest.mark.parametrize("target", ["tensorrt", "openvino", "onnxruntime"])
-def test_a_relu_that_only_a_quantizer_computes_survives_it(target: Any) -> None:
-    """ONNX Runtime's own tools write Conv, Add and ReLU so; surgery moves such quantizers."""
-    builder = Builder()
-    x = builder.pair("input", 0.05)
-    builder.zero_point = np.uint8(0)
-    skip = builder.pair(builder.conv(x, 4, 4), 0.05)
-    main = builder.pair(builder.conv(skip, 4, 4), 0.2)
-    added = builder.pair(builder.op("Add", main, skip), 0.2)
-    model = builder.model(builder.conv(added, 4, 4))
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    graph = repaired(model, target)
-    assert [node.op_type for node in graph.graph.node].count("Relu") == 2
-    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.999
-    assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
-
-
-def test_unsigned_and_signed_integers_are_joined_as_the_quantizer_behind_writes_them() -> None:
-    """As FX mode exports GoogLeNet, whose ranges behind ReLU begin at 0; types are checked."""
-    builder = Builder(np.uint8(0))
-    x = builder.pair(builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4)), 0.05)
-    builder.zero_point = np.int8(0)
-    y = builder.pair(builder.conv(builder.pair("input", 0.05), 4, 4), 0.08)
-    joined = builder.pair(builder.op("Concat", x, y, axis=1, name="concat"), 0.1)
-    model = builder.model(builder.conv(joined, 8, 4))
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    graph = repaired(model)
-    onnx.checker.check_model(graph, full_check=True)
-    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
-    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
-
-
-def test_behind_a_concat_of_one_grid_convolutions_read_a_dequantizer_for_tensorrt() -> None:
-    """As NNCF writes GoogLeNet: nothing between Concat, MaxPool and the convolutions."""
-    builder = Builder()
-    x = builder.pair("input", 0.05)
-    left, right = (builder.pair(builder.conv(x, 4, 4), 0.1) for _ in range(2))
-    joined = builder.op("Concat", left, right, axis=1)
-    pooled = builder.op("MaxPool", joined, kernel_shape=[3, 3], pads=[1] * 4)
-    pooled = builder.op("MaxPool", pooled, kernel_shape=[3, 3], pads=[1] * 4)
-    near, far = builder.conv(joined, 8, 4, "near"), builder.conv(pooled, 8, 4, "far")
-    model = builder.model(builder.op("Add", near, far))
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    graph = repaired(model)
-    assert all(set(sources(graph, name)) == {"DequantizeLinear"} for name in ("near", "far"))
-    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
-    assert np.array_equal(before, after)
-    assert repaired(graph).SerializeToString() == graph.SerializeToString()
-    untouched = repaired(model, "openvino")
-    assert "Concat" in sources(untouched, "near")
-
-
-SCALES = np.array([0.01, 0.02, 0.04, 0.03], np.float32)
-
-
-@pytest.mark.parametrize("point", [np.int8(0), np.uint8(128), np.uint8(0)])
-def test_activations_scaled_per_channel_take_the_largest_scale_for_tensorrt(point: Any) -> None:
-    """As NNCF quantizes what a depthwise convolution reads; a MaxPool shares the integers."""
-    builder = Builder(point)
-    x = builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4))
-    x = builder.op("MaxPool", builder.channels(x, SCALES, np.full(4, point)), kernel_shape=[2, 2])
-    model = builder.model(builder.conv(x, 4, 4))
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    graph = repaired(model)
-    values = {x.name: onnx.numpy_helper.to_array(x) for x in graph.graph.initializer}
-    activations = [n for n in graph.graph.node if n.op_type == "QuantizeLinear"]
-    assert all(values[node.input[1]].shape == () for node in activations)
-    largest = 0.04 if point.dtype == np.int8 or point else 0.04 * 255 / 127
-    assert any(values[node.input[1]] == pytest.approx(largest) for node in activations)
-    # The same as a graph written with that one scale at first.
-    other = Builder(point)
-    y = other.op("Relu", other.conv(other.pair("input", 0.05), 4, 4))
-    y = other.op("MaxPool", other.pair(y, 0.04), kernel_shape=[2, 2])
-    meant = repaired(other.model(other.conv(y, 4, 4)))
-    ours, theirs = (ReferenceSession(each).logits(images) for each in (graph, meant))
-    assert np.array_equal(ours, theirs)
-    assert repaired(graph).SerializeToString() == graph.SerializeToString()
-
-
-@pytest.mark.parametrize("target", ["openvino", "onnxruntime"])
-def test_other_targets_keep_scales_per_channel_and_every_value(target: Any) -> None:
-    builder = Builder()
-    x = builder.conv(builder.pair("input", 0.05), 4, 4)
-    points = np.array([0, 3, -2, 0], np.int8)
-    model = builder.model(builder.conv(builder.channels(x, SCALES, points), 4, 4))
-    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
-    graph = repaired(model, target)
-    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
-    assert np.array_equal(before, after)
 
 
 def test_unsigned_activations_fit_int8_for_tensorrt_without_clipping() -> None:
