@@ -4,10 +4,11 @@
         --seeds 0 1 2 --setting distillation=1 --setting "distillation=0 learning_rate=0.001"
 
 Trains on with each setting of the job's ``finetune`` section and each seed, which also draws the
-calibration images, through the stage's own code. Top-1 is over the whole test set: FP32, rounding
-simulated before and after, and PyTorch's INT8 kernels on the CPU before and after. The best weights
-of every run go to NAME-SETTING-SEED.z, as their difference to W, which has to be in half
-precision; ``benchmarks/qat_engines.py`` takes them up where OpenVINO is.
+calibration images, through the stage's own code. Over the whole test set: top-1 of FP32, of
+rounding simulated and of PyTorch's INT8 kernels on the CPU, and how many images rounding has
+answered other than FP32, each before and after. The best weights of every run go to
+NAME-SETTING-SEED.z, as their difference to W, which has to be in half precision;
+``benchmarks/qat_engines.py`` takes them up where OpenVINO is.
 
 No setting is chosen by the test images: all of them are printed. Every row is written at once, and
 --stop-after starts no run after so many seconds, for a GPU lent by the minute.
@@ -113,7 +114,8 @@ def train_on(
     def rounding() -> nn.Module:
         return simulate_rounding(network(job), calibration_batches(job, *sets), job.quantization)
 
-    before = top1(rounding(), test_set)
+    wanted, labels = answers(network(job), test_set)
+    before = answers(rounding(), test_set)[0]
     tuned, summary = finetune(rounding, network(job), train_set, config)
     file = out / f"{job.name}-{setting.replace(' ', ',')}-{seed}.z"
     write_difference(network(job), tuned, file)
@@ -122,12 +124,15 @@ def train_on(
     read_difference(tuned, file)
     plain = copy.deepcopy(tuned)
     simulated = simulate_rounding(plain, calibration_batches(job, *sets), job.quantization)
+    after = answers(simulated, test_set)[0]
     return {
         "setting": setting,
         "seed": seed,
         "summary": summary.model_dump(mode="json"),
-        "simulated_before": before,
-        "simulated_after": top1(simulated, test_set),
+        "simulated_before": (before == labels).double().mean().item(),
+        "simulated_after": (after == labels).double().mean().item(),
+        "other_than_float32_before": int((before != wanted).sum()),
+        "other_than_float32_after": int((after != wanted).sum()),
         "qat_float32": top1(tuned, test_set),
         "qat_int8": top1_int8(job, tuned, train_set, test_set),
     }
@@ -146,12 +151,20 @@ def calibration_batches(job: Job, train_set: Dataset, test_set: Dataset) -> list
     return [torch.from_numpy(batch.images) for batch in batches]
 
 
-def top1(model: nn.Module, images: Dataset) -> float:
-    """On the GPU where there is one; the network is back on the CPU afterwards."""
+def answers(model: nn.Module, images: Dataset) -> tuple[Tensor, Tensor]:
+    """A network's classes and the labels: int64[N] each, on the CPU as the network is afterwards.
+
+    Computed on the GPU where there is one.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     logits, labels = logits_of(model.to(device), images)
     model.cpu()
-    return (logits.argmax(1) == labels).double().mean().item()
+    return logits.argmax(1).cpu(), labels.cpu()
+
+
+def top1(model: nn.Module, images: Dataset) -> float:
+    found, labels = answers(model, images)
+    return (found == labels).double().mean().item()
 
 
 def top1_int8(job: Job, model: nn.Module, train_set: Dataset, test_set: Dataset) -> float:

@@ -15,7 +15,7 @@ class FinetuneConfig(Strict):
     Activations keep the ranges that calibration chose; weights follow their own.
     """
 
-    epochs: PositiveInt = 3
+    epochs: PositiveInt = 10
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = Field(
         default=0.002, description="the one-cycle peak: about a hundredth of the training's"
@@ -50,10 +50,8 @@ class FinetuneSummary(Strict):
     epochs: tuple[Epoch, ...]
     best_epoch: NonNegativeInt = Field(description="0: no epoch was better than the start")
     top1: float = Field(description="of the weights kept, rounding simulated")
-    loss_before: float | None = Field(
-        default=None, description="on the images held out, before the first step"
-    )
-    loss: float | None = Field(default=None, description="the same of the weights kept")
+    loss_before: float = Field(description="on the images held out, before the first step")
+    loss: float = Field(description="the same of the weights kept, which have the lowest")
     stopped: str | None = Field(default=None, description="why it ended early; None: it did not")
 
 

@@ -77,8 +77,10 @@ def work_lines(findings: Findings) -> list[str]:
         best = f"epoch {tuned.best_epoch}" if tuned.best_epoch else "the start"
         ended = f"; stopped: {tuned.stopped}" if tuned.stopped else ""
         lines.append(
-            f"quantization-aware training: top-1 {tuned.top1_before:.4f} before, "
-            f"{tuned.top1:.4f} at {best} of {len(tuned.epochs)} epochs, rounding simulated{ended}"
+            f"quantization-aware training: loss {tuned.loss_before:.2g} before, "
+            f"{tuned.loss:.2g} at {best} of {len(tuned.epochs)} epochs, "
+            f"top-1 {tuned.top1_before:.4f} and {tuned.top1:.4f}, on images held out, rounding "
+            f"simulated{ended}"
         )
     return lines
 

@@ -38,9 +38,8 @@ def finetune(
 
     ``rounding`` makes it, from the FP32 checkpoint, and ``teacher`` is that checkpoint without
     rounding. The start is post-training quantization's own answer and a candidate like every epoch:
-    what is kept has the lowest loss on the images held out of those that answer no fewer of them
-    right than the start. A run whose loss is no longer finite, or that falls far below where it
-    started, is stopped. An interrupted run goes on from ``state``.
+    what is kept has the lowest loss on the images held out. A run whose loss is no longer finite,
+    or that falls far below where it started, is stopped. An interrupted run goes on from ``state``.
     """
     chosen, held_out = split_off(images, config.seed)
     objective = NearTeacher(teacher, config)
@@ -137,7 +136,7 @@ class _Keeper:
         self.epochs.append(epoch)
         top1, loss = self._judge(model)
         log.info("finetune: top-1 %.4f, loss %.4g on the images held out", top1, loss)
-        if top1 >= self.top1_before and loss < self.best_loss:
+        if loss < self.best_loss:
             self._keep(model, epoch.epoch, top1, loss)
         if top1 < self.top1_before - LOST:
             self.stopped = (

@@ -87,14 +87,11 @@ def test_rounding_is_what_int8_does_and_can_be_taken_off(
     assert torch.equal(bare(batch), plain)
 
 
-def test_finetuning_is_at_least_as_good_as_the_start_and_gives_a_plain_checkpoint(
+def test_finetuning_is_at_least_as_near_as_the_start_and_gives_a_plain_checkpoint(
     learned: nn.Module, images: Dataset
 ) -> None:
     network, summary = finetune(rounding_of(learned, images), learned, images, QUICK)
     assert network.state_dict().keys() == learned.state_dict().keys()
-    assert summary.top1 >= summary.top1_before
-    assert summary.loss is not None
-    assert summary.loss_before is not None
     assert summary.loss <= summary.loss_before
     assert len(summary.epochs) == 2
     assert summary.stopped is None
@@ -117,22 +114,21 @@ def test_answers_come_nearer_to_those_of_the_fp32_network(
     assert (after - wanted).square().mean() < 0.7 * (before - wanted).square().mean()
 
 
-def test_what_answers_fewer_images_right_than_the_start_is_not_kept(
+def test_what_is_nearest_is_kept_whichever_labels_it_happens_to_hit(
     learned: nn.Module, images: Dataset
 ) -> None:
     keeper = _Keeper(QUICK, NearTeacher(learned, QUICK), images, None)
     network = rounding_of(learned, images)()
     keeper.start(network, [])
-    before = keeper.best_top1
-    judged = iter([(before - 0.001, keeper.best_loss / 2), (before, keeper.best_loss / 1.5)])
+    top1, loss = keeper.top1_before, keeper.loss_before
+    judged = iter([(top1 + 0.01, 1.1 * loss), (top1 - 0.001, loss / 2), (top1, loss / 1.5)])
     keeper._judge = lambda model: next(judged)  # type: ignore[method-assign]  # noqa: ARG005
-    done = Epoch(
-        epoch=1, loss=1, top1=before, learning_rate=0.1, images_per_second=1.0, seconds=1.0
-    )
-    keeper.after_epoch(network, done)
-    assert keeper.best_epoch == 0
-    keeper.after_epoch(network, done.model_copy(update={"epoch": 2}))
-    assert keeper.best_epoch == 2
+    done = Epoch(epoch=1, loss=1, top1=top1, learning_rate=0.1, images_per_second=1.0, seconds=1.0)
+    kept = []
+    for number in (1, 2, 3):
+        keeper.after_epoch(network, done.model_copy(update={"epoch": number}))
+        kept.append(keeper.best_epoch)
+    assert kept == [0, 2, 2]
 
 
 @pytest.mark.parametrize("rate", [1e30, 3.0])
@@ -143,7 +139,7 @@ def test_a_run_that_diverges_is_stopped_and_the_best_is_kept(
     network, summary = finetune(rounding_of(learned, images), learned, images, wild)
     assert summary.stopped is not None
     assert len(summary.epochs) < 4
-    assert summary.top1 >= summary.top1_before
+    assert summary.loss <= summary.loss_before
     if summary.best_epoch == 0:
         assert all(torch.equal(v, learned.state_dict()[k]) for k, v in network.state_dict().items())
 
