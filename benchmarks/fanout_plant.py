@@ -72,7 +72,7 @@ class Plant:
                 process = subprocess.Popen(
                     [BIN / "enginesmith", "worker", "--at-once", "1", "--artifacts", str(store)],
                     env=self.environment
-                    | {"PREFECT_WORKER_WEBSERVER_PORT": port, "PREFECT_WORKER_QUERY_SECONDS": "2"},
+                    | {"PREFECT_WORKER_WEBSERVER_PORT": port, "PREFECT_WORKER_QUERY_SECONDS": "1"},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=ROOT,

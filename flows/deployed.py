@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed
 
 from flows.build import Stage, check_stages
 from flows.build import build as build_job
+from flows.heartbeat import heartbeat
 from flows.jobs_folder import given_job, named_job
 from flows.preflight import check
 from flows.progress import progress_of
@@ -55,7 +56,7 @@ def build(
     try:
         chosen = _chosen(name, job, overrides)
         check(chosen)
-        with progress_of(chosen):
+        with heartbeat(), progress_of(chosen):
             result = build_job.fn(chosen, check_stages(refresh))
     except InputError as error:
         # One line for who filled in the form; a traceback would be about code of ours.

@@ -26,6 +26,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.deployed import build as build_job
+from flows.heartbeat import runs_inside
 from flows.unread import outlive_reader
 from schemas.errors import InputError
 from tasks.progress import track
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 BUILD, SEVERAL = "build/build", "several/several"
-RUNS_OF_A_NIGHT = 32
+BY_THEMSELVES = 32
+"""So few jobs have a process each."""
+RUNS_OF_A_NIGHT = 16
 """So many runs keep the workers of a pool busy to the end, whatever each of them takes."""
 MOST_PER_RUN = 50
 """What is built again, one by one, where the process of a run dies."""
@@ -71,16 +74,19 @@ def several(names: list[str]) -> State[Any]:
 def one_after_another(names: Sequence[str]) -> Ended:
     """Run jobs in this process, each as a run of its own; none stops the others."""
     states: Ended = {}
-    for name in track(names, "nightly", len(names)):
-        log.info("nightly: %s", name)
-        state: State[Any] = build_job(name=name, return_state=True)
-        states[name] = (state.state_details.flow_run_id, state)
-        log.info("nightly: %s: %s", name, state.message)
+    with runs_inside():
+        for name in track(names, "nightly", len(names)):
+            log.info("nightly: %s", name)
+            state: State[Any] = build_job(name=name, return_state=True)
+            states[name] = (state.state_details.flow_run_id, state)
+            log.info("nightly: %s: %s", name, state.message)
     return states
 
 
 def per_run(jobs: int) -> int:
     """How many jobs a run takes, of so many in all."""
+    if jobs <= BY_THEMSELVES:
+        return 1
     return min(MOST_PER_RUN, math.ceil(jobs / RUNS_OF_A_NIGHT))
 
 
