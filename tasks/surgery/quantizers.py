@@ -53,6 +53,11 @@ class Grid:
         info = np.iinfo(self.dtype)
         return int(info.min), int(info.max)
 
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether the smallest integer stands for 0, so that nothing negative is on the grid."""
+        return bool((self.zero_point == self.bounds[0]).all())
+
     def same_as(self, other: "Grid") -> bool:
         """Whether both give every integer the same meaning."""
         return (

@@ -49,6 +49,19 @@ def test_a_relu_that_only_a_quantizer_computes_survives_it(target: Any) -> None:
     assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
 
 
+@pytest.mark.parametrize(("target", "relus"), [("tensorrt", 1), ("openvino", 0)])
+def test_behind_an_unsigned_quantizer_nothing_is_left_to_cut_off(target: Any, relus: int) -> None:
+    """The graph's input may be negative, what its quantizer writes may not."""
+    builder = Builder(np.uint8(0))
+    pooled = builder.op("MaxPool", builder.pair("input", 0.05), kernel_shape=[2, 2])
+    model = builder.model(builder.conv(builder.pair(pooled, 0.05), 4, 4))
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    graph = repaired(model, target)
+    assert [node.op_type for node in graph.graph.node].count("Relu") == relus
+    before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.999
+
+
 def test_unsigned_and_signed_integers_are_joined_as_the_quantizer_behind_writes_them() -> None:
     """As FX mode exports GoogLeNet, whose ranges behind ReLU begin at 0; types are checked."""
     builder = Builder(np.uint8(0))

@@ -37,9 +37,7 @@ def cuts_off(node: gs.Node, signs: Signs) -> bool:
     """Whether a quantizer writes 0 for what could be negative."""
     if not is_q(node) or is_constant(node.inputs[0]) or not has_grid(node):
         return False
-    grid = grid_of(node)
-    lowest = bool((grid.zero_point == grid.bounds[0]).all())
-    return lowest and not signs.never_negative(node.inputs[0])
+    return grid_of(node).starts_at_zero and not signs.never_negative(node.inputs[0])
 
 
 def cut_ahead(graph: gs.Graph, quantize: gs.Node, names: Names) -> None:

@@ -103,7 +103,9 @@ def _judge(tensor: gs.Tensor) -> tuple[bool | None, list[gs.Tensor]]:
     node = tensor.inputs[0]
     if node.domain:
         return False, []
-    if node.op in _NEVER_NEGATIVE:
+    if node.op in _NEVER_NEGATIVE or (
+        is_q(node) and has_grid(node) and grid_of(node).starts_at_zero
+    ):
         return True, []
     if node.op == "Clip":
         low = node.inputs[1] if len(node.inputs) > 1 else None
