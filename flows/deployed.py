@@ -1,6 +1,5 @@
 """The build flow as the server's form, schedules and ``enginesmith submit`` start it."""
 
-import logging
 from typing import Any
 
 from prefect import flow
@@ -14,7 +13,7 @@ from flows.heartbeat import heartbeat
 from flows.jobs_folder import given_job, named_job
 from flows.preflight import check
 from flows.progress import progress_of
-from flows.unread import outlive_reader
+from flows.run_log import log_to_server
 from schemas.errors import InputError
 from schemas.job import Job
 from schemas.report import ReportResult, RunReport
@@ -50,9 +49,7 @@ def build(
         overrides: With a name: fields to change, such as calibration.images=1024.
         refresh: Stages to run again though nothing changed.
     """
-    outlive_reader()
-    # What stages say goes to the server, with Prefect's own lines.
-    logging.getLogger("enginesmith").setLevel(logging.INFO)
+    log_to_server()
     try:
         chosen = _chosen(name, job, overrides)
         check(chosen)

@@ -16,8 +16,8 @@ from pydantic import PositiveInt
 from flows.deployed import BAD_INPUT, GATES_FAILED
 from flows.jobs_folder import job_names, jobs_folder
 from flows.pool import BUILD, Ended, on_the_pool, one_after_another
+from flows.run_log import log_to_server
 from flows.store_upkeep import collect_garbage
-from flows.unread import outlive_reader
 from schemas.errors import InputError
 from schemas.history import BuildRecord, JobOutcome, NightlySummary, RetentionPolicy
 from tasks.artifacts.store import current_store
@@ -51,8 +51,7 @@ def nightly(
         at_a_time: On the pool, how many jobs share a process; left out, one each for up to 32
             jobs, and as many more as there are more jobs, at most 50.
     """
-    outlive_reader()
-    logging.getLogger("enginesmith").setLevel(logging.INFO)
+    log_to_server()
     try:
         names = _names(jobs)
         pool = _wants_pool(on)

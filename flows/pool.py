@@ -27,7 +27,7 @@ from prefect.states import Completed
 
 from flows.deployed import build as build_job
 from flows.heartbeat import runs_inside
-from flows.unread import outlive_reader
+from flows.run_log import log_to_server
 from schemas.errors import InputError
 from tasks.progress import track
 
@@ -64,8 +64,7 @@ def several(names: list[str]) -> State[Any]:
     Args:
         names: Names of files in the jobs folder.
     """
-    outlive_reader()
-    logging.getLogger("enginesmith").setLevel(logging.INFO)
+    log_to_server()
     passed = sum(state.is_completed() for _, state in one_after_another(names).values())
     # Each job has a run of its own that says how it ended; this one did what it was to do.
     return Completed(message=f"{passed} of {len(names)} jobs passed")

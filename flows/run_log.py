@@ -1,16 +1,18 @@
-"""Output that nobody reads any more ends no run."""
+"""What a run on the server says: all of it goes there, and output that nobody reads ends no run."""
 
+import logging
 import os
 
 from rich.console import Console
 
 
-def outlive_reader() -> None:
-    """Have this process go on where what reads its output, a worker say, is killed.
+def log_to_server() -> None:
+    """Tell the server what stages say, also when what reads this process's output is killed.
 
     Prefect writes log lines with Rich, which would end the process at the first that finds no
-    reader.
+    reader: where a worker is killed, say.
     """
+    logging.getLogger("enginesmith").setLevel(logging.INFO)
     Console.on_broken_pipe = _write_to_nobody  # type: ignore[method-assign, assignment]
 
 

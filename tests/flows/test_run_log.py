@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from prefect.logging.handlers import PrefectConsoleHandler
 import logging
-from flows.unread import outlive_reader
+from flows.run_log import log_to_server
 if sys.argv[2] == "outlive":
-    outlive_reader()
+    log_to_server()
 log = logging.getLogger("anything")
 log.addHandler(PrefectConsoleHandler(stream=sys.stdout))
 input()
