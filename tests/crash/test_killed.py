@@ -1,7 +1,9 @@
 """Killed with -9: a run in every stage, its worker, and both."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,17 @@ ASKED_FOR = (
     *("accuracy.max_drop_points=100", "regression=null"),
 )
 """What a job may ask for besides, whether or not it helps this one."""
+FEW_IMAGES = Path(__file__).parents[1] / "flows/few_images.py"
+ON_FEW_IMAGES = (
+    *("data.fashion_mnist=null", "data.factory.factory=few_images:FewImages"),
+    *("data.factory.kwargs.count=400", "accuracy.max_drop_points=100", "regression=null"),
+)
+TRAINED = {
+    "train": ("model.weights=null", "train.epochs=2", "train.batch_size=50"),
+    "finetune": ("finetune.epochs=1", "finetune.batch_size=50"),
+    "sensitivity": ("mixed_precision.images=16",),
+}
+"""Stages that look at many images or at the network many times, and what asks for them."""
 SILENCE_S = 120.0
 """docs/recovery.md: a run that went with its worker is marked within so long."""
 
@@ -49,6 +62,12 @@ def test_so_is_one_that_is_killed_in_a_stage_that_not_every_job_has(
     plant: Plant, stage: str
 ) -> None:
     killed_in(plant, stage, *ASKED_FOR)
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_so_is_one_that_is_killed_in_training_or_in_a_search(plant: Plant, stage: str) -> None:
+    shutil.copy(FEW_IMAGES, plant.service.jobs)
+    killed_in(plant, stage, *ON_FEW_IMAGES, *TRAINED[stage])
 
 
 def killed_in(plant: Plant, stage: str, *overrides: str) -> None:
