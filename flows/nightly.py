@@ -49,7 +49,7 @@ def nightly(
             run came from a deployment itself, else here.
         retention: What the store keeps afterwards; left out, everything.
         at_a_time: On the pool, how many jobs share a process; left out, one each for up to 32
-            jobs, and as many more as there are more jobs, at most 50.
+            jobs, and of more as many as give each place of the pool four runs, at most 100.
     """
     log_to_server()
     try:

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
 BUILD, SEVERAL = "build/build", "several/several"
 BY_THEMSELVES = 32
 """So few jobs have a process each."""
-RUNS_OF_A_NIGHT = 16
-"""So many runs keep the workers of a pool busy to the end, whatever each of them takes."""
-MOST_PER_RUN = 50
+RUNS_PER_PLACE = 4
+"""So many one after another keep all places busy to the end, whatever each of them takes."""
+MOST_PER_RUN = 100
 """What is built again, one by one, where the process of a run dies."""
+UNLIMITED = 4
+"""Places, where the deployment has no limit."""
 POLL_S = 2.0
 PAGE = 200
 NOTHING_HAPPENS_S = 60.0
@@ -82,11 +85,9 @@ def one_after_another(names: Sequence[str]) -> Ended:
     return states
 
 
-def per_run(jobs: int) -> int:
-    """How many jobs a run takes, of so many in all."""
-    if jobs <= BY_THEMSELVES:
-        return 1
-    return min(MOST_PER_RUN, math.ceil(jobs / RUNS_OF_A_NIGHT))
+def per_run(jobs: int, places: int) -> int:
+    """How many jobs a run takes, of so many in all, where so many runs go on at a time."""
+    return min(MOST_PER_RUN, math.ceil(jobs / (RUNS_PER_PLACE * places)))
 
 
 def on_the_pool(names: Sequence[str], at_a_time: int | None = None) -> Ended:
@@ -95,7 +96,8 @@ def on_the_pool(names: Sequence[str], at_a_time: int | None = None) -> Ended:
     ``at_a_time`` jobs share a run; left out, as ``per_run`` says. A job whose run died is built
     once more, in a run of its own. Raises InputError where a deployment is not there.
     """
-    size = at_a_time or per_run(len(names))
+    many = len(names) > BY_THEMSELVES
+    size = at_a_time or (per_run(len(names), _places()) if many else 1)
     runs = [list(names[start : start + size]) for start in range(0, len(names), size)]
     states = _wait([(_start(several), several) for several in runs])
     lost = [name for name in names if name not in states]
@@ -105,18 +107,31 @@ def on_the_pool(names: Sequence[str], at_a_time: int | None = None) -> Ended:
     return {name: states[name] for name in names}
 
 
+def _places() -> int:
+    """How many runs of several jobs go on at a time, as the deployment says."""
+    with get_client(sync_client=True) as client, _deployed(SEVERAL):
+        limit = client.read_deployment_by_name(SEVERAL).global_concurrency_limit
+    return limit.limit if limit and limit.limit else UNLIMITED
+
+
 def _start(names: list[str]) -> UUID:
     deployment, parameters = SEVERAL, {"names": names}
     if len(names) == 1:
         deployment, parameters = BUILD, {"name": names[0]}  # type: ignore[dict-item]
-    try:
+    with _deployed(deployment):
         started = run_deployment(deployment, parameters=parameters, timeout=0)
+    assert isinstance(started, FlowRun)
+    return started.id
+
+
+@contextmanager
+def _deployed(deployment: str) -> Iterator[None]:
+    try:
+        yield
     except ObjectNotFound as error:
         raise InputError(
             f"the server has no deployment {deployment}: run `enginesmith deploy`"
         ) from error
-    assert isinstance(started, FlowRun)
-    return started.id
 
 
 def _wait(runs: list[tuple[UUID, list[str]]]) -> Ended:

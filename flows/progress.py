@@ -15,8 +15,8 @@ from schemas.job import Job
 STAGES_BEFORE_ENGINES = 8
 STAGES_PER_ENGINE = 7
 STAGES_AFTER_ENGINES = 3
-SECONDS_BETWEEN_UPDATES = 1.0
-"""Cached stages come faster than anybody looks, and each update is a request."""
+SECONDS_BETWEEN_UPDATES = 5.0
+"""Stages may come faster than anybody looks, and each update is a request."""
 
 
 @dataclass

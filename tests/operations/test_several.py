@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.deploy.automations import SILENCE_S
-from flows.pool import BY_THEMSELVES, MOST_PER_RUN, RUNS_OF_A_NIGHT, on_the_pool, per_run
+from flows.pool import MOST_PER_RUN, RUNS_PER_PLACE, on_the_pool, per_run
 from tests.operations.conftest import Service, job_document
 
 # Killed the way the kernel kills what takes too much memory: nothing is said, nothing cleaned up.
@@ -18,12 +18,14 @@ DIES = "import os, signal\ndef net(**_):\n    os.kill(os.getpid(), signal.SIGKIL
 
 
 @pytest.mark.parametrize(
-    ("jobs", "at_a_time"), [(1, 1), (32, 1), (33, 3), (500, 32), (1000, 50), (100_000, 50)]
+    ("jobs", "places", "at_a_time"),
+    [(33, 1, 9), (33, 16, 1), (500, 4, 32), (500, 1, 100), (1000, 8, 32), (9999, 8, 100)],
 )
-def test_few_jobs_have_a_process_each_and_many_share(jobs: int, at_a_time: int) -> None:
-    assert per_run(jobs) == at_a_time
-    few_runs = jobs / at_a_time <= RUNS_OF_A_NIGHT
-    assert few_runs or jobs <= BY_THEMSELVES or at_a_time == MOST_PER_RUN
+def test_many_jobs_share_processes_of_which_each_place_takes_a_few(
+    jobs: int, places: int, at_a_time: int
+) -> None:
+    assert per_run(jobs, places) == at_a_time
+    assert jobs / at_a_time <= RUNS_PER_PLACE * places or at_a_time == MOST_PER_RUN
 
 
 @pytest.fixture
