@@ -37,6 +37,7 @@ from fanout_plant import BIN, Plant, Sampler
 from PIL import Image
 
 IMAGES = 1200
+PRIME = 379
 NETWORK = """
 import torch
 from torch import nn
@@ -83,7 +84,9 @@ def write_jobs(folder: Path, count: int, warm: int) -> tuple[list[str], list[str
         write_network(folder)
     names = [f"job-{number:05}" for number in range(count)]
     for number, name in enumerate(names):
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(job(name, 100 + number % 1000)))
+        # Shuffled, so that no part of the night has more to do than another.
+        images = 100 + number * PRIME % min(count, IMAGES - 100)
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(job(name, images)))
     night = list(names[:warm])
     while len(night) < warm:
         again = f"again-{len(night):05}"
