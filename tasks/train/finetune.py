@@ -43,8 +43,7 @@ def finetune(
     """
     chosen, held_out = split_off(images, config.seed)
     objective = NearTeacher(teacher, config)
-    best = state.path.with_suffix(".best.pt") if state else None
-    keeper = _Keeper(config, objective, held_out, best)
+    keeper = _Keeper(config, objective, held_out, state.best if state else None)
     stopped = None
     shared = _train_config(config)
     try:
@@ -57,7 +56,6 @@ def finetune(
         stopped = keeper.stopped
     model = rounding()
     model.load_state_dict(keeper.best)
-    keeper.remove()
     summary = FinetuneSummary(
         top1_before=keeper.top1_before,
         epochs=epochs,
@@ -89,9 +87,9 @@ class _Keeper:
         self.stopped: str | None = None
 
     def start(self, model: nn.Module, done: list[Epoch]) -> list[Epoch]:
-        """Before anything else; gives the epochs that are really done.
+        """Before anything else; gives the epochs that are done.
 
-        An interrupted run whose best weights are gone starts anew.
+        Raises InputError where an interrupted run's best weights are gone.
         """
         self._objective.to(next(model.parameters()).device)
         self._wanted, _ = logits_of(self._objective.teacher, self._held_out)
@@ -157,10 +155,6 @@ class _Keeper:
         before = {"top1_before": self.top1_before, "loss_before": self.loss_before}
         torch.save({"weights": self.best, **figures, **before}, partial)
         partial.replace(self._file)
-
-    def remove(self) -> None:
-        if self._file is not None:
-            self._file.unlink(missing_ok=True)
 
 
 def _train_config(config: FinetuneConfig) -> TrainConfig:

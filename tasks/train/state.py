@@ -55,6 +55,12 @@ class StateFile:
             return []
         return done
 
+    @property
+    def best(self) -> Path:
+        """Where fine-tuning keeps the best weights until then."""
+        return self.path.with_suffix(".best.pt")
+
     def remove(self) -> None:
-        """Once the checkpoint itself is safe."""
+        """Once the checkpoint itself is safe; the best weights last, as the state needs them."""
         self.path.unlink(missing_ok=True)
+        self.best.unlink(missing_ok=True)

@@ -167,7 +167,14 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert summary.best_epoch == whole.best_epoch
     for name, value in wanted.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
-    assert not list(tmp_path.glob("*.best.pt"))
+    # Killed before its checkpoint was stored, it trains no more and answers the same.
+    again, summary = finetune(rounding, learned, images, QUICK, state)
+    assert calls == [1, 2, 2]
+    assert summary.best_epoch == whole.best_epoch
+    for name, value in wanted.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name])
+    state.remove()
+    assert not list(tmp_path.glob("b.*"))
 
 
 def test_batchnorm_keeps_its_statistics_late(learned: nn.Module, images: Dataset) -> None:
