@@ -47,6 +47,10 @@ from tasks.train.finetune import finetune
 from tasks.train.rounding import simulate_rounding
 from tasks.train.train import logits_of
 
+Sets = tuple[Dataset, Dataset]
+"""Of training and of test images."""
+Answers = tuple[Tensor, Tensor]
+
 log = logging.getLogger("enginesmith")
 
 
@@ -68,15 +72,17 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     job = job_of(options, "", 0)
     sets = open_dataset(job.data, "train"), open_dataset(job.data, "test")
+    float32 = answers(network(job), sets[1])
     rows: list[dict[str, Any]] = []
     # Seeds outside: a run that is cut off has every setting once.
     for seed in options.seeds:
-        before = start(job_of(options, "", seed), *sets)
+        before = start(job_of(options, "", seed), sets, float32)
         for setting in options.settings or [""]:
             if time.perf_counter() - started > options.stop_after:
                 continue
             run = time.perf_counter()
-            row = train_on(job_of(options, setting, seed), setting, seed, sets, options.out)
+            changed = job_of(options, setting, seed)
+            row = train_on(changed, setting, seed, sets, float32, options.out)
             rows.append({**before, **row, "seconds": time.perf_counter() - run})
             file = options.out / f"{job.name}-{'-'.join(map(str, options.seeds))}.json"
             file.write_text(json.dumps(rows, indent=1) + "\n")
@@ -91,20 +97,19 @@ def job_of(options: argparse.Namespace, setting: str, seed: int) -> Job:
     return load_job(options.job, [*overrides, *options.overrides, *changes])
 
 
-def start(job: Job, train_set: Dataset, test_set: Dataset) -> dict[str, Any]:
+def start(job: Job, sets: Sets, float32: Answers) -> dict[str, Any]:
     """FP32 and PTQ."""
-    model = network(job)
     return {
         "job": job.name,
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "float32": top1(model, test_set),
-        "ptq_int8": top1_int8(job, model, train_set, test_set),
+        "float32": top1(*float32),
+        "ptq_int8": top1_int8(job, network(job), *sets),
     }
 
 
 def train_on(
-    job: Job, setting: str, seed: int, sets: tuple[Dataset, Dataset], out: Path
+    job: Job, setting: str, seed: int, sets: Sets, float32: Answers, out: Path
 ) -> dict[str, Any]:
     """One run."""
     train_set, test_set = sets
@@ -114,8 +119,8 @@ def train_on(
     def rounding() -> nn.Module:
         return simulate_rounding(network(job), calibration_batches(job, *sets), job.quantization)
 
-    wanted, labels = answers(network(job), test_set)
-    before = answers(rounding(), test_set)[0]
+    wanted, labels = float32
+    before, _ = answers(rounding(), test_set)
     tuned, summary = finetune(rounding, network(job), train_set, config)
     file = out / f"{job.name}-{setting.replace(' ', ',')}-{seed}.z"
     write_difference(network(job), tuned, file)
@@ -124,16 +129,16 @@ def train_on(
     read_difference(tuned, file)
     plain = copy.deepcopy(tuned)
     simulated = simulate_rounding(plain, calibration_batches(job, *sets), job.quantization)
-    after = answers(simulated, test_set)[0]
+    after, _ = answers(simulated, test_set)
     return {
         "setting": setting,
         "seed": seed,
         "summary": summary.model_dump(mode="json"),
-        "simulated_before": (before == labels).double().mean().item(),
-        "simulated_after": (after == labels).double().mean().item(),
+        "simulated_before": top1(before, labels),
+        "simulated_after": top1(after, labels),
         "other_than_float32_before": int((before != wanted).sum()),
         "other_than_float32_after": int((after != wanted).sum()),
-        "qat_float32": top1(tuned, test_set),
+        "qat_float32": top1(*answers(tuned, test_set)),
         "qat_int8": top1_int8(job, tuned, train_set, test_set),
     }
 
@@ -151,7 +156,7 @@ def calibration_batches(job: Job, train_set: Dataset, test_set: Dataset) -> list
     return [torch.from_numpy(batch.images) for batch in batches]
 
 
-def answers(model: nn.Module, images: Dataset) -> tuple[Tensor, Tensor]:
+def answers(model: nn.Module, images: Dataset) -> Answers:
     """A network's classes and the labels: int64[N] each, on the CPU as the network is afterwards.
 
     Computed on the GPU where there is one.
@@ -162,8 +167,7 @@ def answers(model: nn.Module, images: Dataset) -> tuple[Tensor, Tensor]:
     return logits.argmax(1).cpu(), labels.cpu()
 
 
-def top1(model: nn.Module, images: Dataset) -> float:
-    found, labels = answers(model, images)
+def top1(found: Tensor, labels: Tensor) -> float:
     return (found == labels).double().mean().item()
 
 

@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from prefect.states import Completed
 from flows.deployed import build as build_job
 from flows.heartbeat import runs_inside
 from flows.run_log import log_to_server
+from flows.submit import find_deployment
 from schemas.errors import InputError
 from tasks.progress import track
 
@@ -109,8 +109,8 @@ def on_the_pool(names: Sequence[str], at_a_time: int | None = None) -> Ended:
 
 def _places() -> int:
     """How many runs of several jobs go on at a time, as the deployment says."""
-    with get_client(sync_client=True) as client, _deployed(SEVERAL):
-        limit = client.read_deployment_by_name(SEVERAL).global_concurrency_limit
+    with get_client(sync_client=True) as client:
+        limit = find_deployment(client, SEVERAL).global_concurrency_limit
     return limit.limit if limit and limit.limit else UNLIMITED
 
 
@@ -118,20 +118,14 @@ def _start(names: list[str]) -> UUID:
     deployment, parameters = SEVERAL, {"names": names}
     if len(names) == 1:
         deployment, parameters = BUILD, {"name": names[0]}  # type: ignore[dict-item]
-    with _deployed(deployment):
-        started = run_deployment(deployment, parameters=parameters, timeout=0)
-    assert isinstance(started, FlowRun)
-    return started.id
-
-
-@contextmanager
-def _deployed(deployment: str) -> Iterator[None]:
     try:
-        yield
+        started = run_deployment(deployment, parameters=parameters, timeout=0)
     except ObjectNotFound as error:
         raise InputError(
             f"the server has no deployment {deployment}: run `enginesmith deploy`"
         ) from error
+    assert isinstance(started, FlowRun)
+    return started.id
 
 
 def _wait(runs: list[tuple[UUID, list[str]]]) -> Ended:

@@ -30,15 +30,16 @@ STAGES = [
     "layer_errors",
     "report",
 ]
+WHATEVER_COMES_OUT = ("accuracy.max_drop_points=100", "regression=null")
 ASKED_FOR = (
     *("equalization.rounds=2", "correction.images=16", "publish.formats=[folder]"),
-    *("accuracy.max_drop_points=100", "regression=null"),
+    *WHATEVER_COMES_OUT,
 )
 """What a job may ask for besides, whether or not it helps this one."""
 FEW_IMAGES = Path(__file__).parents[1] / "flows/few_images.py"
 ON_FEW_IMAGES = (
     *("data.fashion_mnist=null", "data.factory.factory=few_images:FewImages"),
-    *("data.factory.kwargs.count=400", "accuracy.max_drop_points=100", "regression=null"),
+    *("data.factory.kwargs.count=400", *WHATEVER_COMES_OUT),
 )
 TRAINED = {
     "train": ("model.weights=null", "train.epochs=2", "train.batch_size=50"),
