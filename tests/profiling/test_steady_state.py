@@ -44,7 +44,8 @@ def test_ten_thousand_calls_keep_no_memory(session: Session) -> None:
     finally:
         tracemalloc.stop()
     # The times themselves stay; stamps, their differences and quotients are there for a moment.
-    assert after - before <= times.nbytes + 16_384
+    # What else this process does comes to some kilobytes; an object kept a call, to 160 at least.
+    assert after - before <= times.nbytes + 65_536
     assert peak - before <= 4 * times.nbytes + 65_536
     assert resident_bytes() - resident < 2 << 20
 
