@@ -44,8 +44,8 @@ from tasks.models.choose import example_of
 from tasks.models.quantizer import quantizer
 from tasks.models.weights import load_weights
 from tasks.train.finetune import finetune
+from tasks.train.images import logits_of
 from tasks.train.rounding import simulate_rounding
-from tasks.train.train import logits_of
 
 Sets = tuple[Dataset, Dataset]
 """Of training and of test images."""

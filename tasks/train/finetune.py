@@ -13,10 +13,11 @@ from schemas.errors import InputError
 from schemas.finetune import FinetuneConfig, FinetuneSummary
 from schemas.train import Epoch, TrainConfig
 from tasks.datasets.dataset import Dataset, Indices, InMemory, Pixels, Split
+from tasks.train.images import logits_of
 from tasks.train.objective import NearTeacher
 from tasks.train.rounding import stop_rounding
 from tasks.train.state import StateFile
-from tasks.train.train import DivergedError, logits_of, train
+from tasks.train.train import DivergedError, train
 
 log = logging.getLogger("enginesmith")
 

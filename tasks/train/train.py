@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from schemas.errors import InputError
 from schemas.train import Epoch, TrainConfig, TrainingHistory
-from tasks.datasets.dataset import Dataset, Pixels
+from tasks.datasets.dataset import Dataset
 from tasks.progress import track
 from tasks.train.augment import augment, cutout
 from tasks.train.device import autocast, choose_device, choose_precision, device_name, tuned
 from tasks.train.graphed import graphed
+from tasks.train.images import Images
 from tasks.train.objective import Objective
 from tasks.train.schedule import one_cycle
 from tasks.train.state import StateFile
@@ -74,7 +75,7 @@ def train(
         run = _Run(model, train_set, config, device, precision)
         if objective is not None:
             run.objective = objective
-        test = _Images(test_set, device)
+        test = Images(test_set, device)
         done = state.restore(model, run.optimizer) if state else []
         if watcher is not None:
             done = watcher.start(model, done)
@@ -110,30 +111,6 @@ def train(
     return model.cpu().to(memory_format=torch.contiguous_format).eval(), history
 
 
-class _Images:
-    """A dataset's images, on the device as a whole where they are in memory anyway."""
-
-    def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        self.dataset = dataset
-        self.device = device
-        self.labels = torch.from_numpy(dataset.labels).to(device)
-        self.mean = torch.from_numpy(dataset.mean).to(device)
-        self.std = torch.from_numpy(dataset.std).to(device)
-        resident = dataset.in_memory
-        self.pixels = None if resident is None else _tensor(resident).to(device)
-
-    def raw(self, indices: Tensor) -> Tensor:
-        """``[n, C, H, W]`` on the device, not normalised; ``indices: int64[n]`` lies there too."""
-        if self.pixels is not None:
-            return self.pixels[indices]
-        return _tensor(self.dataset.pixels(indices.cpu().numpy())).to(self.device)
-
-    def normalised(self, raw: Tensor) -> Tensor:
-        """``float32[n, C, H, W]``, channels last."""
-        images = raw.to(torch.float32).div_(255) if raw.dtype == torch.uint8 else raw
-        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-
-
 class _Run:
     """A network with its optimizer and images on the device."""
 
@@ -148,7 +125,7 @@ class _Run:
         # In place: the caller keeps its reference. Channels last is the layout that both oneDNN
         # and tensor cores compute in.
         self.model = model.to(device).to(memory_format=torch.channels_last)
-        self.images = _Images(dataset, device)
+        self.images = Images(dataset, device)
         self.config = config
         self.device = device
         self.precision = precision
@@ -227,16 +204,7 @@ class _Run:
             )
 
 
-@torch.no_grad()
-def logits_of(model: nn.Module, images: Dataset) -> tuple[Tensor, Tensor]:
-    """A dataset's logits float32[N, classes] and labels int64[N], on the network's device."""
-    model.eval()
-    shown = _Images(images, next(model.parameters()).device)
-    parts = torch.split(torch.arange(len(shown.labels), device=shown.device), 500)
-    return torch.cat([model(shown.normalised(shown.raw(part))) for part in parts]), shown.labels
-
-
-def _top1(model: nn.Module, images: _Images) -> float:
+def _top1(model: nn.Module, images: Images) -> float:
     """Share of the test images whose largest logit is their label's, in float32."""
     model.eval()
     right = torch.zeros((), dtype=torch.int64, device=images.device)
@@ -300,8 +268,3 @@ def _report(done: list[Epoch], epochs: int) -> None:
         last.images_per_second,
         *divmod(round(remaining_s), 60),
     )
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    # Arrays read from files may be read-only, which torch warns of; nothing here writes to them.
-    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())

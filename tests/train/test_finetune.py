@@ -17,10 +17,10 @@ from tasks.datasets.dataset import Dataset
 from tasks.models.eager import convert_with_table
 from tasks.train import train as training
 from tasks.train.finetune import _Keeper, finetune, split_off
+from tasks.train.images import logits_of
 from tasks.train.objective import NearTeacher
 from tasks.train.rounding import simulate_rounding, stop_rounding
 from tasks.train.state import StateFile
-from tasks.train.train import logits_of
 
 CONFIG = QuantizationConfig(mode="eager", observer="minmax")
 QUICK = FinetuneConfig(
