@@ -7,9 +7,9 @@ Everything is real: Postgres, server and deployments of the compose files (scrip
 `enginesmith worker` processes that take one run at a time, and the nightly flow. A small job is a
 whole build whose networks are in the cache and whose engine is evaluated on a number of images of
 its own; each pass starts from a copy of the same store. ``overhead`` is the wall time a job, times
-the workers that share it (no more of them than cores), less the job's own stages, as the server
-timed them. On a busy machine look at ``CPU a job`` instead, which company changes little: of the
-warm night, where no stage computes anything, all of it is overhead.
+the workers, less the job's own stages, as the server timed them; with more workers than cores those
+times hold the wait for a core, and it is not shown. On a busy machine see ``CPU a job`` instead,
+which company changes little: of the warm night, where no stage computes anything, all is overhead.
 
 With --folder everything is kept there, and the same command goes on with the passes that were not
 made yet; --passes says how many of them to make this time.
@@ -69,7 +69,7 @@ class Pass:
     records: int
     own_s: float
     seconds_a_job: float
-    overhead_s: float
+    overhead_s: float | None
     jobs_a_minute: float
     cpu_s: dict[str, float]
     """Processor seconds a job: of the workers with their runs, the server, and Postgres."""
@@ -151,7 +151,7 @@ def night(
     summary = state.result(raise_on_failure=False)
     passed = sum(each.outcome == "passed" for each in summary.outcomes)
     own, ends = measured(began)
-    share = min(workers, os.cpu_count() or 1)
+    on_cores = workers <= (os.cpu_count() or 1)
     return Pass(
         name=name,
         workers=workers,
@@ -161,7 +161,7 @@ def night(
         records=len(list(Store(store).backend.entries("history"))) - history,
         own_s=own / len(names),
         seconds_a_job=wall / len(names),
-        overhead_s=wall * share / len(names) - own / len(names),
+        overhead_s=(wall * workers - own) / len(names) if on_cores else None,
         jobs_a_minute=60 * len(names) / wall,
         cpu_s=cpu,
         quarters_s=quarters(ends, began),
@@ -211,7 +211,8 @@ def show(passes: Sequence[Pass]) -> None:
     print("|---" + "|---:" * (len(head) + 1) + "|")
     for x in passes:
         cells = [x.name, x.workers, x.jobs, x.jobs - min(x.passed, x.records), f"{x.wall_s:.0f} s"]
-        cells += [f"{x.own_s:.2f} s", f"{x.overhead_s:.2f} s", f"{x.jobs_a_minute:.0f}"]
+        overhead = "-" if x.overhead_s is None else f"{x.overhead_s:.2f} s"
+        cells += [f"{x.own_s:.2f} s", overhead, f"{x.jobs_a_minute:.0f}"]
         cells += [f"{x.jobs_a_minute / base:.2f}x", " ".join(f"{s:.2f}" for s in x.quarters_s)]
         print("| " + " | ".join(map(str, cells)) + " |")
     print("\n| night | CPU a job | of it runs | server | Postgres |\n|---|---:|---:|---:|---:|")

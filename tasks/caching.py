@@ -7,7 +7,6 @@ if every file that it points to is still what its digest says.
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -25,6 +24,7 @@ from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
 from schemas.errors import InputError
 from tasks.artifacts.store import current_store
+from tasks.versions import version_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -157,7 +157,7 @@ def stage(
         return {
             "source": source_digest(*folders),
             "parameters": {key: identity(value) for key, value in parameters.items()},
-            "versions": {package: importlib.metadata.version(package) for package in packages},
+            "versions": {package: version_of(package) for package in packages},
             "fingerprint": fingerprint(parameters) if fingerprint else {},
         }
 

@@ -8,7 +8,7 @@ from schemas.history import EngineFigures
 from schemas.profiling import LatencyReport
 from schemas.report import BuiltEngine
 from tasks.artifacts.store import Store
-from tasks.runtimes.processor import installed_versions
+from tasks.versions import installed_versions
 
 PACKAGES = (
     *("torch", "torchvision", "torchao", "numpy", "onnx", "onnxruntime", "onnx-graphsurgeon"),

@@ -15,7 +15,7 @@ from schemas.surgery import SurgeryReport
 from tasks.artifacts.store import Store
 from tasks.report.choice import Delivery, choose_delivery, delivered_gates
 from tasks.report.sources import load_findings
-from tasks.runtimes.processor import installed_versions
+from tasks.versions import installed_versions
 
 PACKAGES = ("torch", "torchvision", "onnx", "onnxruntime", "openvino", "tensorrt-rtx-cu13")
 

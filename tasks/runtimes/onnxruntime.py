@@ -18,8 +18,9 @@ from schemas.engine import LayerTable, Manifest, TensorInfo
 from schemas.errors import InputError, cause
 from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
-from tasks.runtimes.processor import cpu, installed_version
+from tasks.runtimes.processor import cpu
 from tasks.runtimes.protocol import Build
+from tasks.versions import installed_version
 
 
 class OnnxRuntimeSession:

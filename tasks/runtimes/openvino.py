@@ -24,8 +24,9 @@ from schemas.errors import InputError
 from tasks.runtimes.batches import check_images, infer_in_batches
 from tasks.runtimes.clock import time_calls
 from tasks.runtimes.openvino_layers import layer_table
-from tasks.runtimes.processor import cpu, installed_version
+from tasks.runtimes.processor import cpu
 from tasks.runtimes.protocol import Build, Phases
+from tasks.versions import installed_version
 
 # A fixed date keeps plans of the same graph equal byte by byte.
 _EPOCH = (1980, 1, 1, 0, 0, 0)

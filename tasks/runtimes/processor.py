@@ -2,11 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from schemas.errors import InputError
 
 # Instruction sets that decide which integer kernels a CPU engine picks.
 _FLAGS = (
@@ -19,30 +15,6 @@ _FLAGS = (
     "asimddp",
     "i8mm",
 )
-
-
-def installed_version(package: str, engine: str, how: str) -> str:
-    """The version of the first installed distribution that ``package`` names, comma-separated.
-
-    Raises InputError saying ``how`` to install the engine.
-    """
-    for name in package.split(","):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    raise InputError(f"{engine} is not installed: {how}")
-
-
-def installed_versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those distributions that are installed."""
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
 
 
 def cpu() -> dict[str, str]:

@@ -6,9 +6,9 @@ from schemas.base import Strict, Target
 from schemas.engine import Manifest, TensorRtConfig
 from schemas.errors import InputError
 from tasks.runtimes.gpu import find_gpu, gpu_fingerprint, why_no_sessions
-from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
 from tasks.runtimes.trt.build import build_plan
+from tasks.versions import installed_version
 
 _PACKAGES = "tensorrt,tensorrt-cu13,tensorrt-cu12"
 

@@ -6,9 +6,9 @@ from schemas.base import Strict, Target
 from schemas.engine import Manifest, TensorRtRtxConfig
 from schemas.errors import InputError
 from tasks.runtimes.gpu import find_gpu, why_no_sessions
-from tasks.runtimes.processor import installed_version
 from tasks.runtimes.protocol import Build, Session
 from tasks.runtimes.trt.build import build_plan
+from tasks.versions import installed_version
 
 _PACKAGES = "tensorrt-rtx-cu13,tensorrt-rtx-cu12,tensorrt-rtx"
 
