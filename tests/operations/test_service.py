@@ -6,6 +6,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,6 +67,14 @@ def test_its_report_and_progress_are_on_the_server(service: Service, first_submi
     progress = artifact(service, "progress-small")
     assert progress["data"] == 100.0
     assert progress["description"].startswith("small: done")
+
+
+def test_each_stage_is_one_line_of_its_log(service: Service, first_submit: Done) -> None:
+    assert first_submit.returncode == 0
+    with service.client() as client:
+        lines = client.read_logs(limit=200)
+    assert any(line.message.startswith("calibrate ") for line in lines)
+    assert not [x.message for x in lines if x.name == "prefect.task_runs" and x.level < WARNING]
 
 
 def test_its_page_is_served_where_the_server_s_link_leads(
