@@ -17,6 +17,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    LogFilter,
     TaskRunFilter,
     TaskRunFilterTags,
 )
@@ -72,7 +73,7 @@ def test_its_report_and_progress_are_on_the_server(service: Service, first_submi
 def test_each_stage_is_one_line_of_its_log(service: Service, first_submit: Done) -> None:
     assert first_submit.returncode == 0
     with service.client() as client:
-        lines = client.read_logs(limit=200)
+        lines = client.read_logs(LogFilter(), limit=200, offset=0)
     assert any(line.message.startswith("calibrate ") for line in lines)
     assert not [x.message for x in lines if x.name == "prefect.task_runs" and x.level < WARNING]
 
