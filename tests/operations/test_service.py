@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
     LogFilter,
+    LogFilterFlowRunId,
     TaskRunFilter,
     TaskRunFilterTags,
 )
@@ -73,7 +74,14 @@ def test_its_report_and_progress_are_on_the_server(service: Service, first_submi
 def test_each_stage_is_one_line_of_its_log(service: Service, first_submit: Done) -> None:
     assert first_submit.returncode == 0
     with service.client() as client:
-        lines = client.read_logs(LogFilter(), limit=200, offset=0)
+        build = FlowRunFilterDeploymentId(any_=[find_deployment(client, "build/build").id])
+        runs = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(deployment_id=build),
+            sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+            limit=50,
+        )
+        of_builds = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id for run in runs]))
+        lines = client.read_logs(of_builds, limit=200, offset=0)
     assert any(line.message.startswith("calibrate ") for line in lines)
     assert not [x.message for x in lines if x.name == "prefect.task_runs" and x.level < WARNING]
 
