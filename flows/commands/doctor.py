@@ -72,13 +72,10 @@ def _engines() -> list[dict[str, str]]:
 
 
 def _packages() -> dict[str, str | None]:
-    import importlib.metadata
     import platform
 
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("torch", "torchvision", "onnx", "onnx-graphsurgeon", "numpy", "prefect"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+    from tasks.versions import installed_versions
+
+    names = ("torch", "torchvision", "onnx", "onnx-graphsurgeon", "numpy", "prefect")
+    installed = dict.fromkeys(names) | installed_versions(names)
+    return {"python": platform.python_version(), **installed}
