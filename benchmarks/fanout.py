@@ -8,8 +8,10 @@ Everything is real: Postgres, server and deployments of the compose files (scrip
 whole build whose networks are in the cache and whose engine is evaluated on a number of images of
 its own; each pass starts from a copy of the same store. ``overhead`` is the wall time a job, times
 the workers, less the job's own stages, as the server timed them; with more workers than cores those
-times hold the wait for a core, and it is not shown. On a busy machine see ``CPU a job`` instead,
-which company changes little: of the warm night, where no stage computes anything, all is overhead.
+times hold the wait for a core, and it is not shown. Engines start a thread for each core that they
+may use, and several workers get in each other's way on many cores: --pin keeps them apart. On a
+busy machine see ``CPU a job`` instead, which company changes little: of the warm night, where no
+stage computes anything, all is overhead.
 
 With --folder everything is kept there, and the same command goes on with the passes that were not
 made yet; --passes says how many of them to make this time.
@@ -33,7 +35,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from fanout_plant import BIN, Plant, Sampler
+from fanout_plant import BIN, Plant, Sampler, cores
+from fanout_servers import missing
 from PIL import Image
 
 IMAGES = 1200
@@ -84,8 +87,8 @@ def write_jobs(folder: Path, count: int, warm: int) -> tuple[list[str], list[str
         write_network(folder)
     names = [f"job-{number:05}" for number in range(count)]
     for number, name in enumerate(names):
-        # Shuffled, so that no part of the night has more to do than another.
-        images = 100 + number * PRIME % min(count, IMAGES - 100)
+        # Shuffled, so that no part of a night has more to do than another, nor a shorter night.
+        images = 100 + number * PRIME % min(max(count, 500), IMAGES - 100)
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(job(name, images)))
     night = list(names[:warm])
     while len(night) < warm:
@@ -151,7 +154,7 @@ def night(
     summary = state.result(raise_on_failure=False)
     passed = sum(each.outcome == "passed" for each in summary.outcomes)
     own, ends = measured(began)
-    on_cores = workers <= (os.cpu_count() or 1)
+    on_cores = workers <= len(cores())
     return Pass(
         name=name,
         workers=workers,
@@ -247,14 +250,22 @@ def main() -> None:
         "--at-a-time", type=int, help="jobs that share a process; default: nightly's"
     )
     parser.add_argument("--warm-at-a-time", type=int, help="the same for the warm night")
+    parser.add_argument("--pin", action="store_true", help="each worker on a core of its own")
+    parser.add_argument(
+        "--servers", type=int, default=1, help="processes that answer requests; more want Redis"
+    )
     parser.add_argument("--folder", type=Path, help="keep everything here, to go on from there")
     parser.add_argument("--passes", type=int, default=100, help="make at most so many this time")
     parser.add_argument("--out", type=Path, help="write the figures as JSON too, after each pass")
     given = parser.parse_args()
     counts = [int(count) for count in given.workers.split(",")]
+    if given.pin and max(counts) > len(cores()):
+        parser.error(f"--pin: {max(counts)} workers, and {len(cores())} cores: give fewer workers")
+    if given.servers > 1 and (wanting := missing()):
+        parser.error(f"--servers: {wanting}")
     with ExitStack() as stack:
         place = given.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="fanout-"))
-        plant = Plant(Path(place).resolve())
+        plant = Plant(Path(place).resolve(), pinned=given.pin, servers=given.servers)
         names, warm = write_jobs(plant.jobs, given.jobs, given.warm)
         wanted = [("cold", count, names, count) for count in counts]
         if warm:

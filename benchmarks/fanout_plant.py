@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from fanout_servers import split_server
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PASSWORDS = ("ENGINESMITH_PASSWORD", "ENGINESMITH_DATABASE_PASSWORD")
@@ -27,7 +29,8 @@ PASSWORDS = ("ENGINESMITH_PASSWORD", "ENGINESMITH_DATABASE_PASSWORD")
 class Plant:
     """The service with workers of our own, in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pinned: bool = False, servers: int = 1) -> None:
+        self.pinned, self.servers = pinned, servers
         self.folder, self.state, self.jobs = folder, folder / "state", folder / "jobs"
         self.up = [sys.executable, str(ROOT / "scripts/operations-up"), "--state", str(self.state)]
         self.up += ["--jobs", str(self.jobs)]
@@ -43,10 +46,15 @@ class Plant:
             subprocess.run(self.up, env=self.environment | given, check=True)
             lines = (self.state / "client.env").read_text().splitlines()
             self.environment |= dict(line.split("=", 1) for line in lines)
-            self.pids = json.loads((self.state / "processes.json").read_text())
+            reported = self.state / "processes.json"
+            pids = json.loads(reported.read_text())
             # Its worker takes any number of runs at a time; ours take one each.
-            os.kill(self.pids["worker"][0], signal.SIGTERM)
-            yield
+            os.kill(pids["worker"][0], signal.SIGTERM)
+            self.database, self.server = pids["database"][0], [pids["server"][0]]
+            with ExitStack() as instead:
+                if self.servers > 1:
+                    self.server = instead.enter_context(split_server(reported, self.servers))
+                yield
         finally:
             subprocess.run([*self.up, "--down", *([] if keep else ["--volumes"])], check=True)
 
@@ -61,6 +69,7 @@ class Plant:
 
     @contextmanager
     def workers(self, count: int, store: Path) -> Iterator[None]:
+        """So many workers, each on a core of its own if they are pinned."""
         self.hired: list[int] = []
         ports = []
         with ExitStack() as running:
@@ -69,8 +78,11 @@ class Plant:
                     probe.bind(("127.0.0.1", 0))
                     port = str(probe.getsockname()[1])
                 log = running.enter_context((self.folder / f"worker-{number}.log").open("ab"))
+                command = [str(BIN / "enginesmith"), "worker", "--at-once", "1"]
+                if self.pinned:
+                    command = ["taskset", "--cpu-list", str(cores()[number]), *command]
                 process = subprocess.Popen(
-                    [BIN / "enginesmith", "worker", "--at-once", "1", "--artifacts", str(store)],
+                    [*command, "--artifacts", str(store)],
                     env=self.environment
                     | {"PREFECT_WORKER_WEBSERVER_PORT": port, "PREFECT_WORKER_QUERY_SECONDS": "1"},
                     stdout=log,
@@ -89,8 +101,8 @@ class Plant:
         everyone = children()
         parts = {
             "runs": self.hired,
-            "server": self.pids["server"][:1],
-            "Postgres": self.pids["database"][:1],
+            "server": self.server,
+            "Postgres": [self.database],
         }
         return {
             name: sum(cpu_of(pid) for first in firsts for pid in family(first, everyone))
@@ -100,12 +112,20 @@ class Plant:
     def memory(self) -> dict[str, float]:
         """MiB in use (proportional set size) of the server, Postgres and the runs of workers."""
         everyone = children()
-        parts = {"server": self.pids["server"][0], "Postgres": self.pids["database"][0]}
-        used = {name: sum(map(pss, family(pid, everyone))) for name, pid in parts.items()}
+        parts = {"server": self.server, "Postgres": [self.database]}
+        used = {
+            name: sum(pss(pid) for first in firsts for pid in family(first, everyone))
+            for name, firsts in parts.items()
+        }
         runs = [pid for pid in everyone.get("runs", []) if str(self.jobs) in variables(pid)]
         used["largest run"] = max(map(pss, runs), default=0.0)
-        used["database, on disk"] = on_disk(parts["Postgres"])
+        used["database, on disk"] = on_disk(self.database)
         return used
+
+
+def cores() -> list[int]:
+    """The cores that this process may use."""
+    return sorted(os.sched_getaffinity(0))
 
 
 def on_disk(postgres: int) -> float:
