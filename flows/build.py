@@ -183,7 +183,7 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
     packed = _package(run, job, data, evaluation, built)
     fell_behind = compare(job, evaluation, built, run.stages)
     result = run(report, job, data, evaluation, built, sources, packed, fell_behind)
-    deliver(job, result, evaluation)
+    deliver(job, result)
     record(job, evaluation, built, run.stages, result)
     if packed is None:
         return result

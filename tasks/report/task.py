@@ -1,11 +1,7 @@
 """The stage as Prefect runs it."""
 
 from prefect import task
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_markdown_artifact
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate
@@ -73,24 +69,19 @@ def delivered_plans(
 
 
 @task(name="deliver", task_run_name="deliver")
-def deliver(job: Job, result: ReportResult, evaluation: EvaluateResult) -> None:
+def deliver(job: Job, result: ReportResult) -> None:
     """Lay out what the run made under readable names, and show the report in Prefect.
 
-    Never cached: every run has its own Prefect artifacts.
+    Never cached: every run has its own Prefect artifact, one, because a server that many short jobs
+    share has more to do with each than with a stage.
     """
     from tasks.report.layout import lay_out, page_url
 
     store = current_store()
     page = page_url(lay_out(store, job.name, result))
-    create_link_artifact(
-        key=f"page-{job.name}", link=page, link_text="the report as a page", description=job.name
-    )
+    title, _, text = store.open(result.markdown).read_text(encoding="utf-8").partition("\n")
     create_markdown_artifact(
         key=f"report-{job.name}",
-        markdown=store.open(result.markdown).read_text(encoding="utf-8"),
+        markdown=f"{title}\n\n[The report as a page]({page})\n{text}",
         description=f"{job.name}: {'passed' if result.passed else 'FAILED'}",
-    )
-    accuracies = store.load(evaluation.report, EvaluationReport).accuracies
-    create_table_artifact(
-        key=f"accuracy-{job.name}", table=[a.model_dump(mode="json") for a in accuracies]
     )

@@ -127,8 +127,8 @@ def test_from_the_form_to_the_report(page: Page, service: Service) -> None:
     screenshot(page, "progress")
     assert asked == {service.url}, "the UI called out"
 
-    open_artifact(page, service, "page-from-the-form")
-    link = page.get_by_role("link", name="the report as a page").first
+    open_artifact(page, service, "report-from-the-form")
+    link = page.get_by_role("link", name="The report as a page").first
     expect(link).to_have_attribute("href", f"{service.reports}/from-the-form/report.html")
     with page.context.expect_page() as opened:
         link.click(modifiers=["ControlOrMeta"])

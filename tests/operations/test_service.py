@@ -91,7 +91,7 @@ def test_its_page_is_served_where_the_server_s_link_leads(
 ) -> None:
     assert first_submit.returncode == 0
     page = f"{service.reports}/small/report.html"
-    assert f"({page})" in artifact(service, "page-small")["data"]
+    assert f"({page})" in artifact(service, "report-small")["data"]
     with urllib.request.urlopen(page, timeout=10) as found:
         assert b"<title>" in found.read()
     assert answer(page, "POST")[0] == 501
