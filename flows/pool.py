@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,10 +21,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.context import AsyncClientContext
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.deployed import build as build_job
 from flows.heartbeat import runs_inside
@@ -76,13 +79,29 @@ def several(names: list[str]) -> State[Any]:
 def one_after_another(names: Sequence[str]) -> Ended:
     """Run jobs in this process, each as a run of its own; none stops the others."""
     states: Ended = {}
-    with runs_inside():
+    with runs_inside(), one_client():
         for name in track(names, "nightly", len(names)):
             log.info("nightly: %s", name)
             state: State[Any] = build_job(name=name, return_state=True)
             states[name] = (state.state_details.flow_run_id, state)
             log.info("nightly: %s: %s", name, state.message)
     return states
+
+
+@contextmanager
+def one_client() -> Iterator[None]:
+    """Runs started in here are made known with one HTTP client, not each with a new one.
+
+    Prefect makes them known from a loop of its own, where it finds no client that the run above
+    has: a new one reads all certificates and asks the server for a token.
+    """
+    shared = AsyncClientContext()
+    run_coro_as_sync(shared.client.__aenter__())
+    try:
+        with shared:
+            yield
+    finally:
+        run_coro_as_sync(shared.client.__aexit__(None, None, None))
 
 
 def per_run(jobs: int, places: int) -> int:
