@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import yaml
 from fanout_plant import BIN, Plant, Sampler, cores
-from fanout_servers import missing
+from fanout_servers import missing, split_server
 from PIL import Image
 
 IMAGES = 1200
@@ -265,7 +265,7 @@ def main() -> None:
         parser.error(f"--servers: {wanting}")
     with ExitStack() as stack:
         place = given.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="fanout-"))
-        plant = Plant(Path(place).resolve(), pinned=given.pin, servers=given.servers)
+        plant = Plant(Path(place).resolve(), pinned=given.pin)
         names, warm = write_jobs(plant.jobs, given.jobs, given.warm)
         wanted = [("cold", count, names, count) for count in counts]
         if warm:
@@ -274,6 +274,8 @@ def main() -> None:
         passes = [Pass(**each) for each in json.loads(made.read_text())] if made.exists() else []
         left = wanted[len(passes) :][: given.passes]
         stack.enter_context(plant.running(keep=given.folder is not None))
+        if given.servers > 1:
+            stack.enter_context(split_server(plant, given.servers))
         os.environ |= plant.environment
         os.environ |= {"PREFECT_LOGGING_LEVEL": "ERROR", "DO_NOT_TRACK": "1"}
         first = first_store(plant, names[0])

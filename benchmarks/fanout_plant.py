@@ -14,12 +14,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-
-from fanout_servers import split_server
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -29,8 +27,8 @@ PASSWORDS = ("ENGINESMITH_PASSWORD", "ENGINESMITH_DATABASE_PASSWORD")
 class Plant:
     """The service with workers of our own, in one folder."""
 
-    def __init__(self, folder: Path, *, pinned: bool = False, servers: int = 1) -> None:
-        self.pinned, self.servers = pinned, servers
+    def __init__(self, folder: Path, *, pinned: bool = False) -> None:
+        self.pinned = pinned
         self.folder, self.state, self.jobs = folder, folder / "state", folder / "jobs"
         self.up = [sys.executable, str(ROOT / "scripts/operations-up"), "--state", str(self.state)]
         self.up += ["--jobs", str(self.jobs)]
@@ -46,15 +44,11 @@ class Plant:
             subprocess.run(self.up, env=self.environment | given, check=True)
             lines = (self.state / "client.env").read_text().splitlines()
             self.environment |= dict(line.split("=", 1) for line in lines)
-            reported = self.state / "processes.json"
-            pids = json.loads(reported.read_text())
+            pids = json.loads((self.state / "processes.json").read_text())
+            self.parts = {"server": pids["server"][:1], "Postgres": pids["database"][:1]}
             # Its worker takes any number of runs at a time; ours take one each.
             os.kill(pids["worker"][0], signal.SIGTERM)
-            self.database, self.server = pids["database"][0], [pids["server"][0]]
-            with ExitStack() as instead:
-                if self.servers > 1:
-                    self.server = instead.enter_context(split_server(reported, self.servers))
-                yield
+            yield
         finally:
             subprocess.run([*self.up, "--down", *([] if keep else ["--volumes"])], check=True)
 
@@ -74,9 +68,7 @@ class Plant:
         ports = []
         with ExitStack() as running:
             for number in range(count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", 0))
-                    port = str(probe.getsockname()[1])
+                port = free_port()
                 log = running.enter_context((self.folder / f"worker-{number}.log").open("ab"))
                 command = [str(BIN / "enginesmith"), "worker", "--at-once", "1"]
                 if self.pinned:
@@ -93,34 +85,40 @@ class Plant:
                 running.callback(stop, process)
                 self.hired.append(process.pid)
                 ports.append(port)
-            wait_for(ports)
+            wait_for([f"http://127.0.0.1:{port}/health" for port in ports])
             yield
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds that have gone into each part."""
-        everyone = children()
-        parts = {
-            "runs": self.hired,
-            "server": self.server,
-            "Postgres": [self.database],
-        }
-        return {
-            name: sum(cpu_of(pid) for first in firsts for pid in family(first, everyone))
-            for name, firsts in parts.items()
-        }
+        return totals({"runs": self.hired, **self.parts}, cpu_of, children())
 
     def memory(self) -> dict[str, float]:
         """MiB in use (proportional set size) of the server, Postgres and the runs of workers."""
         everyone = children()
-        parts = {"server": self.server, "Postgres": [self.database]}
-        used = {
-            name: sum(pss(pid) for first in firsts for pid in family(first, everyone))
-            for name, firsts in parts.items()
-        }
-        runs = [pid for pid in everyone.get("runs", []) if str(self.jobs) in variables(pid)]
+        used = totals(self.parts, pss, everyone)
+        ours = str(self.jobs)
+        runs = [pid for pid in everyone.get("runs", []) if ours in variables(pid).values()]
         used["largest run"] = max(map(pss, runs), default=0.0)
-        used["database, on disk"] = on_disk(self.database)
+        used["database, on disk"] = on_disk(self.parts["Postgres"][0])
         return used
+
+
+def totals(
+    parts: Mapping[str, Sequence[int]],
+    measure: Callable[[int], float],
+    everyone: dict[Any, list[int]],
+) -> dict[str, float]:
+    """What is measured of processes with all that they have started, summed for each part."""
+    return {
+        name: sum(measure(pid) for first in firsts for pid in family(first, everyone))
+        for name, firsts in parts.items()
+    }
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def cores() -> list[int]:
@@ -130,7 +128,7 @@ def cores() -> list[int]:
 
 def on_disk(postgres: int) -> float:
     """MiB of a Postgres's tables and indexes, without its log of changes."""
-    words = Path(f"/proc/{postgres}/cmdline").read_bytes().decode().split("\0")
+    words = words_of(postgres)
     size = 0
     for folder, _, files in os.walk(Path(words[words.index("-D") + 1]) / "base"):
         for name in files:
@@ -178,16 +176,22 @@ def cpu_of(pid: int) -> float:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(ports: Sequence[str]) -> None:
-    """Until every worker says that it is well."""
-    deadline = time.monotonic() + 300
-    for port in ports:
-        while time.monotonic() < deadline:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(0.2)
+def wait_for(addresses: Sequence[str], within_s: float = 300) -> None:
+    """Until who has these addresses says that it is well."""
+    deadline = time.monotonic() + within_s
+    for address in addresses:
+        while not answers(address):
+            if time.monotonic() > deadline:
+                sys.exit(f"fanout: {address} does not answer after {within_s:.0f} s: see its log")
+            time.sleep(0.2)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def pss(pid: int) -> float:
@@ -198,11 +202,18 @@ def pss(pid: int) -> float:
     return int(text.partition("\nPss:")[2].split()[0]) / 1024
 
 
-def variables(pid: int) -> str:
+def words_of(pid: int) -> list[str]:
+    """The command that a process was started with."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+
+
+def variables(pid: int) -> dict[str, str]:
+    """The environment that a process was started with; empty where it has ended."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        text = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
     except OSError:
-        return ""
+        return {}
+    return dict(each.split("=", 1) for each in text.split("\0") if "=" in each)
 
 
 class Sampler:

@@ -5,18 +5,16 @@ scripts/operations-up has started, with the same settings and port.
 """
 
 import importlib.util
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from fanout_plant import BIN, Plant, free_port, stop, variables, wait_for, words_of
 
 REDIS = {
     "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
@@ -24,6 +22,7 @@ REDIS = {
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
 }
+START_S = 120
 
 
 def missing() -> str | None:
@@ -36,29 +35,20 @@ def missing() -> str | None:
 
 
 @contextmanager
-def split_server(reported: Path, processes: int) -> Iterator[list[int]]:
-    """Put so many processes in the server's place; gives the first of each of its families.
-
-    ``reported`` is where scripts/operations-up writes which processes it has started.
-    """
-    started = json.loads(reported.read_text())
-    before = Path(f"/proc/{started['server'][0]}")
-    command = (before / "cmdline").read_text().strip("\0").split("\0")
-    variables = (before / "environ").read_text().strip("\0").split("\0")
-    environment = dict(variable.split("=", 1) for variable in variables)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    environment |= REDIS
+def split_server(plant: Plant, processes: int) -> Iterator[None]:
+    """Put so many processes in the place of the plant's server, for requests alone."""
+    (server,) = plant.parts["server"]
+    command, environment, port = words_of(server), variables(server) | REDIS, free_port()
     environment["PREFECT_REDIS_MESSAGING_PORT"] = port
     environment["PREFECT_SERVER_DOCKET_URL"] = f"redis://127.0.0.1:{port}/0"
-    redis = ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", ""]
-    prefect = str(Path(sys.executable).parent / "prefect")
-    end(started["server"][0])
+    os.kill(server, signal.SIGTERM)
+    while Path(f"/proc/{server}").exists():
+        time.sleep(0.1)
+    plant.parts["server"] = []
     with ExitStack() as running:
 
-        def begin(name: str, words: list[str]) -> int:
-            log = running.enter_context((reported.parent / f"logs/{name}.log").open("ab"))
+        def begin(name: str, words: list[str]) -> None:
+            log = running.enter_context((plant.state / "logs" / f"{name}.log").open("ab"))
             process = subprocess.Popen(
                 words,
                 env=environment,
@@ -67,29 +57,12 @@ def split_server(reported: Path, processes: int) -> Iterator[list[int]]:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            running.callback(process.wait)
-            running.callback(process.terminate)
-            return process.pid
+            running.callback(stop, process)
+            plant.parts["server"].append(process.pid)
 
-        first = [begin("redis", redis)]
-        first.append(begin("servers", [*command, "--workers", str(processes)]))
-        wait_until_well(command[command.index("--port") + 1])
-        first.append(begin("events", [prefect, "server", "services", "start"]))
-        yield first
-
-
-def end(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
-    while Path(f"/proc/{pid}").exists():
-        time.sleep(0.1)
-
-
-def wait_until_well(port: str) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.3)
-    sys.exit("fanout: the servers did not start: see their logs")
+        begin("redis", ["redis-server", "--bind", "127.0.0.1", "--port", port, "--save", ""])
+        begin("servers", [*command, "--workers", str(processes)])
+        address = f"http://127.0.0.1:{command[command.index('--port') + 1]}"
+        wait_for([f"{address}/api/health"], within_s=START_S)
+        begin("events", [str(BIN / "prefect"), "server", "services", "start"])
+        yield
