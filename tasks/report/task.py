@@ -72,8 +72,8 @@ def delivered_plans(
 def deliver(job: Job, result: ReportResult) -> None:
     """Lay out what the run made under readable names, and show the report in Prefect.
 
-    Never cached: every run has its own Prefect artifact, one, because a server that many short jobs
-    share has more to do with each than with a stage.
+    Never cached: every run has its own Prefect artifact. It is one, because each is a request and
+    two events for the server.
     """
     from tasks.report.layout import lay_out, page_url
 
