@@ -17,6 +17,13 @@ def left_alone(model: onnx.ModelProto, name: str) -> dict[str, str]:
     return {skip.node: skip.reason for skip in record.left_alone}
 
 
+def differs(before: onnx.ModelProto, after: onnx.ModelProto, images: int = 2) -> float:
+    """The largest difference of the logits on noise that every grid holds."""
+    noise = np.random.default_rng(0).uniform(-1, 1, (images, 4, 8, 8)).astype(np.float32)
+    logits = [ReferenceSession(model).logits(noise) for model in (before, after)]
+    return float(np.abs(logits[0] - logits[1]).max())
+
+
 def test_no_conv_edge_of_resnet18_is_cut_and_every_skip_is_quantized(resnet18: Any) -> None:
     graph = repaired(resnet18.model)
     adds = [node.name for node in graph.graph.node if node.op_type == "Add"]
@@ -222,3 +229,25 @@ def test_a_relu_joined_with_signed_values_stays_int8_and_a_second_run_leaves_it(
         if node.op_type == "QuantizeLinear" and tensor.name == node.input[2]
     }
     assert zero_points == {"int8"}
+
+
+@pytest.mark.parametrize("through", ["itself", "Gather"])
+def test_what_can_be_negative_by_the_zero_point_of_a_constant_stays_int8(through: str) -> None:
+    builder = Builder()
+    x = builder.pair(builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4)), 0.05)
+    integers = builder.constant(np.full((1, 4, 1, 1), 20, np.uint8))
+    if through == "Gather":
+        integers = builder.op("Gather", integers, builder.constant(np.int64([0])), axis=0)
+    grid = builder.constant(np.float32(0.05)), builder.constant(np.uint8(150))
+    moved = builder.op("Add", x, builder.op("DequantizeLinear", integers, *grid))
+    model = builder.model(builder.conv(builder.pair(moved, 0.1), 4, 4))
+    assert differs(model, repaired(model, "openvino")) < 0.01
+
+
+def test_integers_joined_with_negative_integers_stay_int8() -> None:
+    builder = Builder()
+    positive = builder.quantize(builder.op("Relu", "input"), 0.05)
+    stored = builder.constant(np.full((1, 4, 8, 8), -5, np.int8))
+    joined = builder.dequantize(builder.op("Concat", positive, stored, axis=1), 0.05)
+    model = builder.model(builder.conv(joined, 8, 4))
+    assert differs(model, repaired(model, "openvino"), images=1) < 0.01

@@ -34,7 +34,10 @@ class UnsignedActivations(Pass):
         names = Names(graph)
         signs = Signs()
         for group in free_groups(graph, lambda n: _may_turn(n, signs), changes, starts=is_q):
-            if any(_joins_negative(graph, member, signs) for member in group.quantizers):
+            stored = (tensor for tensor, _ in group.constants.values())
+            if not all(map(signs.never_negative, stored)) or any(
+                _joins_negative(graph, member, signs) for member in group.quantizers
+            ):
                 name = group.quantizers[0].name
                 changes.skip(name, "joined with values that can be negative")
                 continue
@@ -62,7 +65,7 @@ def _joins_negative(graph: gs.Graph, node: gs.Node, signs: "Signs") -> bool:
 
 
 class Signs:
-    """Which tensors cannot hold a negative value."""
+    """Which tensors cannot hold a negative value; those of integers, a negative integer."""
 
     def __init__(self) -> None:
         self._known: dict[int, bool] = {}
@@ -103,15 +106,25 @@ def _judge(tensor: gs.Tensor) -> tuple[bool | None, list[gs.Tensor]]:
     node = tensor.inputs[0]
     if node.domain:
         return False, []
-    if node.op in _NEVER_NEGATIVE or (
-        is_q(node) and has_grid(node) and grid_of(node).starts_at_zero
-    ):
+    if is_q(node) or is_dq(node):
+        return _judge_quantizer(node)
+    if node.op in _NEVER_NEGATIVE:
         return True, []
     if node.op == "Clip":
         low = node.inputs[1] if len(node.inputs) > 1 else None
         return bool(low is not None and is_constant(low) and np.all(low.values >= 0)), []
     if node.op in _COMBINE:
         return None, list(node.inputs)
-    if node.op in _KEEP_SIGN or moves_values(node) or _blends(node) or is_q(node) or is_dq(node):
+    if node.op in _KEEP_SIGN or moves_values(node) or _blends(node):
         return None, [node.inputs[0]]
     return False, []
+
+
+def _judge_quantizer(node: gs.Node) -> tuple[bool | None, list[gs.Tensor]]:
+    """An integer has the sign of what it stands for where the zero-point is 0."""
+    if not has_grid(node):
+        return False, []
+    grid = grid_of(node)
+    if grid.starts_at_zero if is_dq(node) else grid.bounds[0] == 0:
+        return True, []
+    return (False, []) if grid.zero_point.any() else (None, [node.inputs[0]])
