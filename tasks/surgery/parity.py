@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
 from schemas.base import Gate, Target
@@ -13,11 +14,12 @@ from tasks.surgery.graph import from_model, producer
 from tasks.surgery.passes.fold_constants import FoldConstants
 from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
-from tasks.surgery.reference import ReferenceSession
+from tasks.surgery.reference import Outputs, ReferenceSession, flat
 from tasks.surgery.repair import steps
 from tasks.surgery.worst_layer import worst_layer
 
 Array = NDArray[np.float32]
+_REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 def prove(
@@ -34,33 +36,35 @@ def prove(
 
     ``images: float32[N, C, H, W]``; ``torch_logits: float32[N, classes]``, what torch gave for
     them, None where nobody knows: then the raw graph stands in. ONNX Runtime computes both graphs
-    with its optimizations off. Gates: passes that keep values are bit-equal, the whole is as close
-    to torch as ``config`` demands, and, where the FP32 network's ``float_logits`` are known too,
-    about as close to them as torch INT8 is.
+    with its optimizations off. Gates: passes that keep values are bit-equal in every output, the
+    whole is as close to torch as ``config`` demands, and, where the FP32 network's
+    ``float_logits`` are known too, about as close to them as torch INT8 is. The logits are the
+    first output.
     """
-    grid = output_grid(raw)
-    measured, meant, kept = _measure_passes(raw, images, target, config.precision, grid)
-    if [r.name for r in measured] != [r.name for r in records]:
+    grids = output_grids(raw)
+    measured = _measure_passes(raw, images, target, config.precision, grids)
+    if [r.name for r in measured.records] != [r.name for r in records]:
         raise ValueError(f"records are of another pipeline than {target}'s")
-    after = ReferenceSession(repaired).logits(images)
-    parity = [
-        compare("raw export, by the passes that keep values", kept, meant, grid),
-        compare("raw export", after, meant, grid),
-    ]
-    if torch_logits is not None:
-        torch_int8 = torch_logits[: len(after)].reshape(len(after), -1)
-        parity.append(compare("torch int8", after, torch_int8, grid))
+    after = ReferenceSession(repaired).run(images)
+    by_keeping = "raw export, by the passes that keep values"
+    whole, where = compare_outputs("raw export", after, measured.meant, grids)
+    parity = [compare_outputs(by_keeping, measured.kept, measured.meant, grids)[0], whole]
     errors = None
-    if torch_logits is not None and float_logits is not None:
-        truth = float_logits[: len(after)].reshape(len(after), -1).astype(np.float64)
-        errors = Errors(after - truth, torch_int8 - truth)
-    gates = (*_keeping(measured), *_closeness(parity[-1], errors, config))
+    if torch_logits is not None:
+        first, grid = next(iter(grids.items()))
+        logits, where = flat(after[first]), first
+        torch_int8 = torch_logits[: len(logits)].reshape(len(logits), -1)
+        parity.append(compare("torch int8", logits, torch_int8, grid))
+        if float_logits is not None:
+            truth = float_logits[: len(logits)].reshape(len(logits), -1).astype(np.float64)
+            errors = Errors(logits - truth, torch_int8 - truth)
+    gates = (*_keeping(measured), *_closeness(parity[-1], where, errors, config))
     if errors is not None:
         gates += (_noise(errors, config),)
     worst = worst_layer(raw, repaired, images)
     return SurgeryReport(
         target=target,
-        passes=measured,
+        passes=measured.records,
         parity=tuple(parity),
         worst_layer=worst,
         gates=gates,
@@ -93,7 +97,7 @@ def _ratio(ours: float, torch_int8: float) -> float:
 
 @dataclass(frozen=True)
 class OutputGrid:
-    """The grid of the logits: ``step`` is its scale, ``low`` and ``high`` where it saturates."""
+    """The grid of an output: ``step`` is its scale, ``low`` and ``high`` where it saturates."""
 
     step: float
     low: float = -np.inf
@@ -118,11 +122,44 @@ def compare(against: str, ours: Array, theirs: Array, grid: OutputGrid) -> Parit
     )
 
 
-def output_grid(model: onnx.ModelProto) -> OutputGrid:
-    """The grid that the first output is on, or the scale of the nearest quantizer ahead of it."""
+def compare_outputs(
+    against: str, ours: Outputs, theirs: Outputs, grids: dict[str, OutputGrid]
+) -> tuple[Parity, str]:
+    """How far the output of ``grids`` that moved most did, and which output did.
+
+    Bit-equal are all outputs or none, those without a grid too; the top-1 is the first one's.
+    """
+    each = {
+        name: compare(against, flat(ours[name]), flat(theirs[name]), grid)
+        for name, grid in grids.items()
+    }
+    farthest = max(each, key=lambda name: each[name].max_difference_steps)
+    moved = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
+    first = next(iter(each.values()))
+    whole = each[farthest].model_copy(
+        update={
+            "images": first.images,
+            "bit_equal": not moved,
+            "top1_agreement": first.top1_agreement,
+        }
+    )
+    return whole, farthest if farthest in moved else next(iter(moved), farthest)
+
+
+def output_grids(model: onnx.ModelProto) -> dict[str, OutputGrid]:
+    """The grids of the outputs of real numbers by name; of all where none is of such.
+
+    How far labels and indices are apart says nothing.
+    """
     graph = from_model(model)
     FoldConstants().apply(graph)
-    output = graph.outputs[0]
+    real = [x.name for x in model.graph.output if x.type.tensor_type.elem_type in _REAL]
+    found = {output.name: _output_grid(output) for output in graph.outputs}
+    return {name: found[name] for name in real} or found
+
+
+def _output_grid(output: gs.Tensor) -> OutputGrid:
+    """The grid that an output is on, or the scale of the nearest quantizer ahead of it."""
     last = producer(output)
     if last is not None and is_dq(last) and has_grid(last) and grid_of(last).per_tensor:
         found = grid_of(last)
@@ -142,28 +179,40 @@ def output_grid(model: onnx.ModelProto) -> OutputGrid:
     return OutputGrid(1.0)
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """The passes with differences, and for each the output it moved most, "" where none was run.
+
+    ``meant`` is what the raw graph computes, unless a pass finds that the exporter wrote other
+    integers than the network had: then what the graph computes behind that pass. ``kept`` is what
+    it computes behind the leading passes that keep values.
+    """
+
+    records: tuple[PassRecord, ...]
+    farthest: tuple[str, ...]
+    meant: Outputs
+    kept: Outputs
+
+
 def _measure_passes(
     raw: onnx.ModelProto,
     images: Array,
     target: Target,
     precision: Precision,
-    grid: OutputGrid,
-) -> tuple[tuple[PassRecord, ...], Array, Array]:
-    """The records with differences; the logits meant; those behind the leading exact passes.
-
-    What is meant is what the raw graph computes, unless a pass finds that the exporter wrote
-    other integers than the network had: then what the graph computes behind that pass.
-    """
-    logits = ReferenceSession(raw).logits(images)
-    meant = kept = logits
+    grids: dict[str, OutputGrid],
+) -> _Measured:
+    before = ReferenceSession(raw).run(images)
+    meant = kept = before
     leading = True
-    records = []
+    records, farthest = [], []
     for record, model in steps(raw, target, precision):
         if model is None:
             records.append(record)
+            farthest.append("")
             continue
-        now = ReferenceSession(model).logits(images)
-        found = compare(record.name, now, logits, grid)
+        now = ReferenceSession(model).run(images)
+        found, output = compare_outputs(record.name, now, before, grids)
+        farthest.append(output)
         records.append(
             record.model_copy(
                 update={
@@ -174,36 +223,42 @@ def _measure_passes(
                 }
             )
         )
-        logits = now
+        before = now
         if record.name == RestoreInt8.name:
             meant = kept = now
         leading = leading and (record.keeps_values or record.name == RestoreInt8.name)
         kept = now if leading else kept
-    return tuple(records), meant, kept
+    return _Measured(tuple(records), tuple(farthest), meant, kept)
 
 
-def _keeping(records: tuple[PassRecord, ...]) -> tuple[Gate, ...]:
-    bound = [r for r in records if r.keeps_values and r.bit_equal is not None]
-    broken = [r for r in bound if not r.bit_equal]
+def _keeping(measured: _Measured) -> tuple[Gate, ...]:
+    bound = [
+        (r, output)
+        for r, output in zip(measured.records, measured.farthest, strict=True)
+        if r.keeps_values and r.bit_equal is not None
+    ]
+    broken = [(r, output) for r, output in bound if not r.bit_equal]
     detail = (
         f"{len(bound)} passes, each bit-equal to the graph before it"
         if not broken
-        else "; ".join(f"{r.name} is {r.max_abs_difference:g} off" for r in broken)
+        else "; ".join(f"{r.name} is {r.max_abs_difference:g} off, in {at!r}" for r, at in broken)
     )
     return (Gate(name="surgery keeps values", passed=not broken, detail=detail),)
 
 
-def _closeness(parity: Parity, errors: Errors | None, config: SurgeryConfig) -> tuple[Gate, ...]:
+def _closeness(
+    parity: Parity, output: str, errors: Errors | None, config: SurgeryConfig
+) -> tuple[Gate, ...]:
     """A difference may be large where it is no step away from FP32: int8 clips what uint8 keeps."""
     whom = parity.against.removesuffix(" int8")
     steps, most = parity.max_difference_steps, config.max_difference_steps
     ratio = errors.worst_ratio if errors is not None else np.inf
     no_farther = ratio <= config.max_noise_ratio
-    detail = f"{steps:.2f} output steps, at most {most:g} allowed"
+    detail = f"{steps:.2f} output steps in {output!r}, at most {most:g} allowed"
     if steps > most and no_farther:
         detail = (
-            f"{steps:.2f} output steps are more than {most:g}, and the worst logit is "
-            f"{ratio:.2f} times as far from FP32 as torch INT8's worst"
+            f"{steps:.2f} output steps in {output!r} are more than {most:g}, and the worst logit "
+            f"is {ratio:.2f} times as far from FP32 as torch INT8's worst"
         )
     return (
         Gate(

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from schemas.errors import InputError, cause
 
+Outputs = dict[str, NDArray[np.generic]]
+
 
 class ReferenceSession:
     """ONNX Runtime as written: no fusion, one thread, so that equal graphs give equal bits.
@@ -49,7 +51,7 @@ class ReferenceSession:
         self._batch = shape[0] if shape and isinstance(shape[0], int) else None
         self.outputs = tuple(x.name for x in self._session.get_outputs())
 
-    def run(self, images: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
+    def run(self, images: NDArray[np.float32]) -> Outputs:
         """Every output for ``images: float32[N, C, H, W]``, by name, batches joined.
 
         A graph of a fixed batch takes the images in such batches; the rest that fills none is
@@ -70,5 +72,9 @@ class ReferenceSession:
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The first output, flattened to ``float32[N, values]``."""
-        first = self.run(images)[self.outputs[0]]
-        return np.asarray(first, np.float32).reshape(len(first), -1)
+        return flat(self.run(images)[self.outputs[0]])
+
+
+def flat(output: NDArray[np.generic]) -> NDArray[np.float32]:
+    """An output as ``float32[N, values]``."""
+    return np.asarray(output, np.float32).reshape(len(output), -1)
