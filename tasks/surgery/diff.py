@@ -2,7 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ import onnx_graphsurgeon as gs
 from schemas.surgery import Difference, GraphDiff
 from tasks.surgery.graph import from_model, is_constant, producer
 from tasks.surgery.intake import opset_of
-from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
+from tasks.surgery.quantizers import Grid, grid_of, has_grid, is_dq, is_q
 
 _NAMED = 4
 
@@ -42,7 +43,8 @@ class _Side:
         self.graph = from_model(model)
         self.nodes: dict[str, gs.Node] = {node.name: node for node in self.graph.nodes}
         self.operators = Counter(node.op for node in self.graph.nodes)
-        self.origins = {*self.nodes, *(tensor.name for tensor in self.graph.inputs)}
+        given = (tensor.name for tensor in self.graph.inputs)
+        self.origins = {*self.nodes, *given, _CONSTANT.name, _NOTHING.name}
         self.attributes = {
             node.name: {x.name: x.SerializeToString() for x in written.attribute}
             for node, written in zip(self.graph.nodes, model.graph.node, strict=True)
@@ -123,16 +125,18 @@ def _kind(node: gs.Node) -> str:
 def _grids(old: _Side, new: _Side) -> list[Difference]:
     """Quantizers that kept their name and changed their integers or their scale."""
     types: dict[str, list[str]] = defaultdict(list)
-    scales = []
+    scales, points = [], []
     for name in old.nodes.keys() & new.nodes.keys():
         was, now = _grid(old, old.nodes[name]), _grid(new, new.nodes[name])
         if was is None or now is None:
             continue
-        (scale_before, type_before), (scale_after, type_after) = was, now
-        if type_before != type_after:
-            types[f"from {type_before} to {type_after}"].append(name)
-        same_shape = scale_before.shape == scale_after.shape
-        if not same_shape or not np.array_equal(scale_before, scale_after):
+        kinds = _integers(was.zero_point), _integers(now.zero_point)
+        if kinds[0] != kinds[1]:
+            types[f"from {kinds[0]} to {kinds[1]}"].append(name)
+        elif not np.array_equal(was.zero_point.ravel(), now.zero_point.ravel()):
+            points.append(name)
+        same_type = (was.scale.shape, was.scale.dtype) == (now.scale.shape, now.scale.dtype)
+        if not same_type or not np.array_equal(was.scale, now.scale):
             scales.append(name)
     found = [
         Difference(
@@ -142,56 +146,106 @@ def _grids(old: _Side, new: _Side) -> list[Difference]:
         )
         for what, names in types.items()
     ]
-    if scales:
-        text = f"{len(scales)} quantizers have another scale: {_some(sorted(scales))}"
-        found.append(Difference(kind="grid", text=text, nodes=tuple(sorted(scales))))
+    for what, names in (("scale", scales), ("zero-point", points)):
+        if names:
+            text = f"{len(names)} quantizers have another {what}: {_some(sorted(names))}"
+            found.append(Difference(kind="grid", text=text, nodes=tuple(sorted(names))))
     return found
 
 
-def _grid(side: _Side, node: gs.Node) -> tuple[np.ndarray[Any, Any], str] | None:
+def _grid(side: _Side, node: gs.Node) -> Grid | None:
     if not (is_q(node) or is_dq(node)):
         return None
     if has_grid(node):
-        grid = grid_of(node)
-        scale, point = grid.scale, grid.zero_point
-    else:
-        found = [side.values(tensor) for tensor in node.inputs[1:]]
-        if len(found) < 2 or found[0] is None or found[1] is None:
-            return None
-        scale, point = found[0], found[1]
-    first = int(point.ravel()[0]) if point.size else 0
-    return scale, f"{point.dtype} zero-point {first}"
+        return grid_of(node)
+    found = [side.values(tensor) for tensor in node.inputs[1:]]
+    if len(found) < 2 or found[0] is None or found[1] is None:
+        return None
+    return Grid(found[0], found[1], int(node.attrs.get("axis", 1)))
+
+
+def _integers(zero_point: np.ndarray[Any, Any]) -> str:
+    first = int(zero_point.ravel()[0]) if zero_point.size else 0
+    return f"{zero_point.dtype} zero-point {first}"
 
 
 def _edges(old: _Side, new: _Side) -> list[Difference]:
-    """Operators that read something else than before: through another operator, or another node."""
+    """Operators and outputs that read something else than before."""
     found = []
     for name, before, node in _kept(old, new):
-        if is_q(node) or is_dq(node):
+        given = _grid(old, before), _grid(new, node)
+        for place, (was, now) in enumerate(zip_longest(before.inputs, node.inputs)):
+            # What a quantizer reads is its readers' business, and its grid is compared as one.
+            if (is_q(node) or is_dq(node)) and (place == 0 or all(given)):
+                continue
+            changed = _reads_another(old, new, was, now)
+            if changed is not None:
+                reads, read = changed
+                text = f"{node.op} {name!r} reads {reads} at input {place} where it read {read}"
+                found.append(Difference(kind="edge", text=text, nodes=(name,)))
+    outputs = {tensor.name: tensor for tensor in old.graph.outputs}
+    for now in new.graph.outputs:
+        if now.name not in outputs:
             continue
-        for place, (was, now) in enumerate(zip(before.inputs, node.inputs, strict=False)):
-            source, makes = producer(was), producer(now)
-            if source is not None and makes is not None and source.op != makes.op:
-                reads, read = makes.op, source.op
-            else:
-                origins = _origin(now), _origin(was)
-                if origins[0] == origins[1] or not all(origins) or origins[1] not in new.origins:
-                    continue
-                reads, read = map(repr, origins)
-            text = f"{node.op} {name!r} reads {reads} at input {place} where it read {read}"
-            found.append(Difference(kind="edge", text=text, nodes=(name,)))
+        changed = _reads_another(old, new, outputs[now.name], now)
+        if changed is not None:
+            text = f"output {now.name!r} is made by {changed[0]} where it was made by {changed[1]}"
+            found.append(Difference(kind="edge", text=text, nodes=()))
     return found
 
 
-def _origin(tensor: gs.Tensor) -> str:
-    """The node, or the graph's input, whose values these are but for rounding; "" for constants."""
-    maker = producer(tensor)
-    while maker is not None and (is_q(maker) or is_dq(maker) or maker.op in ("Cast", "Constant")):
-        if not maker.inputs:
-            return ""
-        tensor = maker.inputs[0]
+def _reads_another(
+    old: _Side, new: _Side, was: gs.Tensor | None, now: gs.Tensor | None
+) -> tuple[str, str] | None:
+    """What a tensor is made by and was, in words; None where that is the same.
+
+    Quantizers and Casts are looked through, but for those that both graphs have. Where the maker
+    is gone, that is said already.
+    """
+    source, makes = (None if x is None else producer(x) for x in (was, now))
+    if source is not None and makes is not None and source.op != makes.op:
+        return makes.op, source.op
+    ways = _way(now), _way(was)
+    kept = ways[1][-1].name in new.origins and ways[1][-1] != ways[0][-1]
+    if kept or (
+        ways[0] != ways[1]
+        and all(place.name in old.origins for place in ways[0])
+        and all(place.name in new.origins for place in ways[1])
+    ):
+        end = -1 if ways[0][-1] != ways[1][-1] else 0
+        return str(ways[0][end]), str(ways[1][end])
+    return None
+
+
+class _Place(NamedTuple):
+    """An output of a node, or an input of the graph."""
+
+    name: str
+    output: int = 0
+
+    def __str__(self) -> str:
+        if self in (_CONSTANT, _NOTHING):
+            return self.name
+        return f"output {self.output} of {self.name!r}" if self.output else repr(self.name)
+
+
+_CONSTANT, _NOTHING = _Place("a constant"), _Place("nothing")
+
+
+def _way(tensor: gs.Tensor | None) -> list[_Place]:
+    """From a tensor back to the node or the input whose values these are but for rounding."""
+    way: list[_Place] = []
+    while tensor is not None and tensor.name and not is_constant(tensor):
         maker = producer(tensor)
-    return "" if is_constant(tensor) else str(tensor.name if maker is None else maker.name)
+        if maker is None:
+            return [*way, _Place(tensor.name)]
+        if maker.op == "Constant":
+            break
+        way.append(_Place(maker.name, [t is tensor for t in maker.outputs].index(True)))
+        if not (is_q(maker) or is_dq(maker) or maker.op == "Cast"):
+            return way
+        tensor = maker.inputs[0]
+    return [*way, _NOTHING if tensor is None or not tensor.name else _CONSTANT]
 
 
 def _initializers(old: _Side, new: _Side) -> list[Difference]:
