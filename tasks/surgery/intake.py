@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 import onnx.version_converter
 
 from schemas.errors import InputError, cause
@@ -21,7 +22,7 @@ _FUSED = ("QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "Dynam
 
 
 def read_model(file: Path) -> onnx.ModelProto:
-    """The model in a file, with what it stores outside.
+    """The model in a file, with what it stores outside and its local functions inlined.
 
     Raises InputError where the file is missing, is not ONNX, is cut short, or its external data
     cannot be read or lies outside the file's own folder.
@@ -58,7 +59,7 @@ def read_model(file: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise InputError(f"{file} breaks ONNX's rules ({cause(error)}): export it again") from error
-    return model
+    return _inlined(model)
 
 
 def write_model(model: onnx.ModelProto, file: Path) -> None:
@@ -75,10 +76,11 @@ def write_model(model: onnx.ModelProto, file: Path) -> None:
 
 
 def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """The model, of an opset that the passes know and ``precision`` needs.
+    """The model without local functions, of an opset that passes know and ``precision`` needs.
 
     Raises InputError, naming the node, where the graph is not a statically quantized one.
     """
+    model = _inlined(model)
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
         raise InputError(
@@ -103,6 +105,18 @@ def admit(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
             "the graph has no QuantizeLinear or DequantizeLinear node: quantize the network first"
         )
     return raise_opset(model, LEAST_OPSET) if precision == "int8+fp16" else model
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the bodies of its functions for their calls; raises InputError."""
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:
+        raise InputError(
+            f"the graph's functions cannot be inlined ({cause(error)}): export it without them"
+        ) from error
 
 
 def _admit_node(node: onnx.NodeProto, name: str) -> None:

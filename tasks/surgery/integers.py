@@ -7,7 +7,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.graph import is_constant, producer
-from tasks.surgery.quantizers import grid_of, is_q
+from tasks.surgery.quantizers import grid_of, has_grid, is_q
 
 # They reorder, drop or repeat values and compute none, so that they mean the same on integers,
 # on reals, and on either side of a quantizer. MaxPool belongs here because quantization is
@@ -71,7 +71,7 @@ def integer_type(tensor: gs.Tensor) -> np.dtype[Any] | None:
     while not is_constant(tensor) and tensor.inputs:
         node = tensor.inputs[0]
         if is_q(node):
-            return grid_of(node).dtype
+            return grid_of(node).dtype if has_grid(node) else None
         if node.op == "Cast" and not node.domain:
             found = cast_type(node)
             return found if found in (np.dtype(np.int8), np.dtype(np.uint8)) else None

@@ -40,7 +40,7 @@ def lint(model: onnx.ModelProto, target: Target) -> LintReport:
     Errors are refused, run in float without a word, or compute something else; warnings cost speed.
     Raises InputError where the graph is not a statically quantized one: no rule would see anything.
     """
-    admit(model, "int8")
+    model = admit(model, "int8")
     written, placed = graph_with_shapes(model), graph_with_shapes(model)
     # Constants are constants whether they are initializers or nodes.
     FoldConstants().apply(written)

@@ -6,8 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from tasks.surgery.lint import lint
 from tasks.surgery.reference import ReferenceSession
-from tests.surgery.qdq_builder import Builder, repaired, sources
+from tasks.surgery.repair import repair
+from tests.surgery.qdq_builder import Builder, makers, named, repaired, sources
 
 
 def test_mislabelled_qint8_exports_compute_what_the_network_did() -> None:
@@ -47,6 +49,45 @@ def test_a_relu_that_only_a_quantizer_computes_survives_it(target: Any) -> None:
     before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.999
     assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
+
+
+def in_a_function(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The graph with a pair of quantizers and a Conv as the body of a function of its own."""
+    made = makers(model)
+    conv = named(model, name)
+    body, pending = [conv], list(conv.input)
+    while pending:
+        node = made.get(pending.pop())
+        if node is not None:
+            body.insert(0, node)
+            pending.extend(node.input)
+    read = [x for node in body for x in node.input if x not in made]
+    given = sorted({*read} - {y for node in body for y in node.output})
+    function = onnx.helper.make_function(
+        "acme", "Block", given, list(conv.output), body, list(model.opset_import)
+    )
+    call = onnx.helper.make_node("Block", given, list(conv.output), name="call", domain="acme")
+    rest = [node for node in model.graph.node if node not in body]
+    del model.graph.node[:]
+    model.graph.node.extend([call, *rest])
+    model.functions.append(function)
+    model.opset_import.append(onnx.helper.make_opsetid("acme", 1))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8+fp16"])
+def test_quantizers_in_local_functions_are_seen_and_repaired(precision: Any) -> None:
+    builder = Builder(np.uint8(128))
+    model = builder.model(builder.conv(builder.pair("input", 0.05), 4, 4, "inside"))
+    called = in_a_function(model, "inside")
+    assert {x.code for x in lint(called, "tensorrt").findings} >= {"QDQ103", "QDQ104"}
+    graph, _ = repair(called, "tensorrt", precision)
+    assert not graph.functions
+    assert lint(graph, "tensorrt").findings == ()
+    images = np.random.default_rng(0).normal(size=(4, 4, 8, 8)).astype(np.float32)
+    before, after = (ReferenceSession(each).logits(images) for each in (called, graph))
+    assert np.allclose(before, after, atol=0 if precision == "int8" else 0.02)
 
 
 @pytest.mark.parametrize(("target", "relus"), [("tensorrt", 1), ("openvino", 0)])

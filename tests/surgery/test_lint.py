@@ -126,6 +126,29 @@ def test_a_graph_that_no_rule_sees_anything_in_is_refused_and_not_passed() -> No
         lint(model, "tensorrt")
 
 
+@pytest.mark.parametrize("kind", [onnx.TensorProto.INT4, onnx.TensorProto.FLOAT8E4M3FN])
+def test_weights_of_int4_and_fp8_are_found(kind: int) -> None:
+    builder = Builder()
+    scale = builder.constant(np.float32(0.1))
+    zero = onnx.helper.make_tensor("zero", kind, (), [0])
+    builder.initializers.append(zero)
+    real = builder.constant(np.ones((4, 4, 3, 3), np.float32))
+    integers = builder.op("QuantizeLinear", real, scale, "zero")
+    weights = builder.op("DequantizeLinear", integers, scale, "zero")
+    conv = builder.op("Conv", builder.pair("input", 0.1), weights)
+    assert codes(builder.model(conv, opset=21))["QDQ109"] == 2
+
+
+def test_a_scale_computed_ahead_of_a_cast() -> None:
+    builder = Builder()
+    scale = builder.op("Abs", builder.op("ReduceMean", "input", keepdims=0))
+    zero = builder.constant(np.int8(0))
+    integers = builder.op("QuantizeLinear", "input", scale, zero)
+    cast = builder.op("Cast", integers, to=onnx.TensorProto.INT8)
+    real = builder.op("DequantizeLinear", cast, scale, zero)
+    assert codes(conv_behind(builder, real))["QDQ102"] == 2
+
+
 def test_weights_of_minus_128() -> None:
     builder = Builder()
     weights = builder.weights(4, 4, 3, 3, lowest=-128)

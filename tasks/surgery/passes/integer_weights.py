@@ -16,7 +16,7 @@ class IntegerWeights(Pass):
 
     1. QuantizeLinear of an initializer is computed here; its DequantizeLinear stays. That is the
        form other quantizers write: float weights, Q, DQ.
-    2. Weights nobody quantized stay float.
+    2. Weights nobody quantized stay float, and those of int4 or fp8 as they are.
     """
 
     name = "integer_weights"
@@ -47,7 +47,9 @@ class IntegerWeights(Pass):
 
 
 def _is_weight_quantizer(node: gs.Node) -> bool:
-    return is_q(node) and is_constant(node.inputs[0]) and has_grid(node)
+    if not is_q(node) or not is_constant(node.inputs[0]) or not has_grid(node):
+        return False
+    return grid_of(node).dtype.kind in "iu"
 
 
 def quantize(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
