@@ -43,6 +43,8 @@ def to_model(graph: gs.Graph, original: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.input.extend(x for x in original.graph.input if x.name in given)
     del model.graph.output[:]
     model.graph.output.extend(original.graph.output)
+    # Before version 4 every initializer had to be an input too, and passes write new ones.
+    model.ir_version = max(model.ir_version, 4)
     model.doc_string = original.doc_string
     model.domain = original.domain
     model.model_version = original.model_version
@@ -131,16 +133,21 @@ def replace_input(node: gs.Node, old: gs.Tensor, new: gs.Tensor) -> None:
             node.inputs[index] = new
 
 
+def can_redirect(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> bool:
+    """Whether ``redirect`` can; an output that ``new``'s maker cannot write forbids it."""
+    return not is_output(graph, old) or (producer(new) is not None and not is_output(graph, new))
+
+
 def redirect(graph: gs.Graph, old: gs.Tensor, new: gs.Tensor) -> bool:
     """Let everything that reads ``old`` read ``new``; False where an output's name forbids it.
 
     An output of the graph keeps its name: then ``new``'s producer writes ``old`` instead, which
     cannot be where ``new`` is itself an input, a constant or an output.
     """
-    if is_output(graph, old):
-        source = producer(new)
-        if source is None or is_output(graph, new):
-            return False
+    if not can_redirect(graph, old, new):
+        return False
+    source = producer(new)
+    if is_output(graph, old) and source is not None:
         maker = producer(old)
         if maker is not None:
             maker.outputs[[t is old for t in maker.outputs].index(True)] = gs.Variable(

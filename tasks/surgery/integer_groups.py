@@ -7,7 +7,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes
-from tasks.surgery.graph import Names, constant, is_constant, is_output
+from tasks.surgery.graph import Names, constant, is_constant, is_output, replace_input
 from tasks.surgery.integers import moves_values
 from tasks.surgery.quantizers import grid_of, is_dq, is_q, set_grid
 
@@ -76,7 +76,7 @@ class IntegerGroup:
             shifted = (np.asarray(tensor.values).astype(np.int16) + shift).astype(dtype)
             moved = constant(names.fresh(f"{tensor.name}_{dtype.name}"), shifted)
             for reader in readers:
-                reader.inputs[[t is tensor for t in reader.inputs].index(True)] = moved
+                replace_input(reader, tensor, moved)
         for node in self.quantizers:
             grid = grid_of(node)
             set_grid(node, grid.scale, np.zeros(grid.zero_point.shape, dtype), names)

@@ -175,3 +175,101 @@ def test_other_targets_keep_scales_per_channel_and_every_value(target: Any) -> N
     graph = repaired(model, target)
     before, after = (ReferenceSession(each).logits(images) for each in (model, graph))
     assert np.array_equal(before, after)
+
+
+def equal_branches() -> onnx.ModelProto:
+    """Two branches alike for two pairs, as exporters that write a quantizer for each reader do."""
+    builder = Builder()
+    integers = builder.quantize("input", 0.05)
+    pairs = (builder.pair(builder.dequantize(integers, 0.05), 0.1) for _ in range(2))
+    model: onnx.ModelProto = builder.model(
+        builder.op("Add", *(builder.conv(x, 4, 4) for x in pairs))
+    )
+    return model
+
+
+def joined_with_stored_integers() -> onnx.ModelProto:
+    builder = Builder(np.uint8(128))
+    stored = builder.constant(np.full((1, 4, 8, 8), 130, np.uint8))
+    joined = builder.op("Concat", builder.quantize("input", 0.05), stored, axis=1)
+    model: onnx.ModelProto = builder.model(builder.conv(builder.dequantize(joined, 0.05), 8, 4))
+    return model
+
+
+def sliced_integer_bias() -> onnx.ModelProto:
+    builder = Builder()
+    stored = builder.constant(np.arange(8, dtype=np.int32))
+    grid = builder.constant(np.float32(0.01)), builder.constant(np.int32(0))
+    bounds = (builder.constant(np.array([x], np.int64)) for x in (0, 4))
+    bias = builder.op("Slice", builder.op("DequantizeLinear", stored, *grid), *bounds)
+    weights = builder.weights(4, 4, 3, 3)
+    model: onnx.ModelProto = builder.model(
+        builder.op("Conv", builder.pair("input", 0.05), weights, bias)
+    )
+    return model
+
+
+def integers_as_two_outputs(between: str) -> onnx.ModelProto:
+    """The same integers under two names, which are both outputs, a third operator between."""
+    builder = Builder()
+    integers = builder.quantize("input", 0.05)
+    if between == "Cast":
+        again = builder.op("Cast", integers, to=onnx.TensorProto.INT8)
+    else:
+        again = builder.quantize(builder.dequantize(integers, 0.05), 0.05)
+    model: onnx.ModelProto = builder.model(builder.conv(builder.dequantize(again, 0.05), 4, 4))
+    shape = ("batch", 4, 8, 8)
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT8, shape)
+        for name in (integers, again)
+    )
+    return model
+
+
+def initializers_as_inputs() -> onnx.ModelProto:
+    """As ONNX wanted them up to its IR version 3."""
+    builder = Builder()
+    model: onnx.ModelProto = builder.model(builder.conv(builder.pair("input", 0.05), 4, 4))
+    model.ir_version = 3
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(x.name, x.data_type, x.dims)
+        for x in model.graph.initializer
+    )
+    return model
+
+
+@pytest.mark.parametrize("target", ["tensorrt", "openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        equal_branches(),
+        joined_with_stored_integers(),
+        sliced_integer_bias(),
+        integers_as_two_outputs("Cast"),
+        integers_as_two_outputs("quantizers"),
+        initializers_as_inputs(),
+    ],
+    ids=["branches", "stored", "bias", "cast", "pair", "inputs"],
+)
+def test_valid_graphs_of_rare_shape_compute_the_same_after_surgery(
+    model: onnx.ModelProto, target: Any
+) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    graph = repaired(model, target)
+    images = np.random.default_rng(0).uniform(-1, 1, (1, 4, 8, 8)).astype(np.float32)
+    before, after = (ReferenceSession(each).run(images) for each in (model, graph))
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+def test_one_zero_point_for_many_scales_is_written_for_each(shape: tuple[int, ...]) -> None:
+    builder = Builder()
+    weights = builder.weights(4, 4, 3, 3)
+    zero = builder.constant(np.zeros(shape, np.int8))
+    builder.nodes[-1].input[2] = zero
+    model = builder.model(builder.op("Conv", builder.pair("input", 0.05), weights, name="conv"))
+    graph = repaired(model)
+    dequantize = makers(graph)[named(graph, "conv").input[1]]
+    values = {x.name: onnx.numpy_helper.to_array(x) for x in graph.graph.initializer}
+    assert values[dequantize.input[1]].shape == values[dequantize.input[2]].shape == (4,)

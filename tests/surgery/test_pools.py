@@ -105,6 +105,14 @@ def test_a_pool_that_nobody_quantizes_reads_float_on_tensorrt() -> None:
     assert sources(repair(raw, "openvino")[0], "pool") == ["DequantizeLinear"]
 
 
+def test_pairs_in_a_row_ahead_of_a_pool_all_go() -> None:
+    builder = Builder()
+    x = builder.op("Relu", builder.conv(builder.pair("input", 0.05), 4, 4))
+    pool = builder.op("GlobalAveragePool", builder.pair(builder.pair(x, 0.1), 0.2), name="pool")
+    raw = builder.model(builder.op("Softmax", pool, axis=1))
+    assert sources(repair(raw, "tensorrt")[0], "pool") == ["Relu"]
+
+
 def test_it_reads_integers_that_are_there_for_others_anyway() -> None:
     repaired, _ = repair(pooled(behind=False, shared=True), "tensorrt")
     assert sources(repaired, "pool") == ["DequantizeLinear"]

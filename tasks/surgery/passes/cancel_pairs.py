@@ -4,7 +4,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
-from tasks.surgery.graph import producer, redirect
+from tasks.surgery.graph import can_redirect, producer, redirect
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 
@@ -30,7 +30,13 @@ class CancelPairs(Pass):
                 changes.skip(node.name, "an output of the graph")
 
     def left(self, graph: gs.Graph) -> list[str]:
-        return [n.name for n in graph.nodes if undone_by(n) is not None and n.outputs[0].outputs]
+        return [
+            n.name
+            for n in graph.nodes
+            if (source := undone_by(n)) is not None
+            and n.outputs[0].outputs
+            and can_redirect(graph, n.outputs[0], source.inputs[0])
+        ]
 
 
 def undone_by(node: gs.Node) -> gs.Node | None:

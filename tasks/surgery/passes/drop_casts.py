@@ -3,7 +3,7 @@
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
-from tasks.surgery.graph import producer, redirect
+from tasks.surgery.graph import can_redirect, producer, redirect
 from tasks.surgery.integers import cast_type, integer_type
 
 
@@ -30,10 +30,15 @@ class DropCasts(Pass):
                 changes.skip(node.name, f"it turns {source} into {cast_type(node)}")
             elif redirect(graph, node.outputs[0], node.inputs[0]):
                 changes.changed.append(node.name)
+            else:
+                changes.skip(node.name, "both its sides are outputs of the graph")
 
     def left(self, graph: gs.Graph) -> list[str]:
         return [
             n.name
             for n in graph.nodes
-            if n.op == "Cast" and n.outputs[0].outputs and integer_type(n.inputs[0]) == cast_type(n)
+            if n.op == "Cast"
+            and n.outputs[0].outputs
+            and integer_type(n.inputs[0]) == cast_type(n)
+            and can_redirect(graph, n.outputs[0], n.inputs[0])
         ]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
-from tasks.surgery.graph import redirect
+from tasks.surgery.graph import redirect, sweep
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 
 
@@ -13,7 +13,8 @@ class MergeEqual(Pass):
     """Rules.
 
     1. QuantizeLinear nodes of one grid that read the same tensor become the first of them.
-    2. Then so do DequantizeLinear nodes: exporters write one for each reader.
+    2. Then so do DequantizeLinear nodes: exporters write one for each reader. And again from 1,
+       as what read two of them may now be equal.
     3. One whose output is an output of the graph stays, for its name.
     """
 
@@ -21,23 +22,25 @@ class MergeEqual(Pass):
     keeps_values = True
 
     def change(self, graph: gs.Graph, changes: Changes) -> None:
-        outputs = {id(tensor) for tensor in graph.outputs}
-        # Merging quantizers gives dequantizers a common input, hence the order.
-        for kind in (is_q, is_dq):
-            for first, other in equal_pairs(graph, kind):
-                if id(other.outputs[0]) in outputs:
-                    continue
+        while pairs := _mergeable(graph):
+            for first, other in pairs:
                 redirect(graph, other.outputs[0], first.outputs[0])
                 changes.changed.append(other.name)
+            sweep(graph)
 
     def left(self, graph: gs.Graph) -> list[str]:
-        outputs = {id(tensor) for tensor in graph.outputs}
-        return [
-            other.name
-            for kind in (is_q, is_dq)
-            for _, other in equal_pairs(graph, kind)
-            if id(other.outputs[0]) not in outputs
-        ]
+        return [other.name for _, other in _mergeable(graph)]
+
+
+def _mergeable(graph: gs.Graph) -> list[tuple[gs.Node, gs.Node]]:
+    """Pairs of quantizers; where there are none, of dequantizers, which may read merged ones."""
+    outputs = {id(tensor) for tensor in graph.outputs}
+    for kind in (is_q, is_dq):
+        pairs = equal_pairs(graph, kind)
+        found = [pair for pair in pairs if id(pair[1].outputs[0]) not in outputs]
+        if found:
+            return found
+    return []
 
 
 def equal_pairs(graph: gs.Graph, kind: Callable[[gs.Node], bool]) -> list[tuple[gs.Node, gs.Node]]:

@@ -1,5 +1,6 @@
 """What a convolution or product reads is dequantized right ahead of it."""
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
@@ -14,7 +15,7 @@ class PairsAheadOfWeights(Pass):
     1. A Concat of values on one grid, and operators that only move values, stay on it. Where a
        convolution or product reads them without a pair between, as NNCF writes GoogLeNet, it gets
        one of the same grid, which rounds nothing anew; so do the Concats and moves on the way.
-    2. Reshapes are looked through by compilers and get none.
+    2. Reshapes are looked through by compilers and get none; int32, as biases have, gets none.
     """
 
     name = "pairs_ahead_of_weights"
@@ -39,8 +40,10 @@ def _missing(graph: gs.Graph) -> list[tuple[gs.Node, Grid, list[gs.Node]]]:
     grids: dict[int, Grid] = {}
     found = []
     for node in in_order(graph.nodes):
-        if is_dq(node) and has_grid(node) and grid_of(node).per_tensor:
-            grids[id(node.outputs[0])] = grid_of(node)
+        if is_dq(node) and has_grid(node):
+            grid = grid_of(node)
+            if grid.per_tensor and grid.dtype != np.int32:
+                grids[id(node.outputs[0])] = grid
         elif _hands_on(node):
             inputs = node.inputs if node.op == "Concat" else node.inputs[:1]
             known = [grids.get(id(tensor)) for tensor in inputs]

@@ -1,5 +1,6 @@
 """A scale for a whole tensor is a scalar."""
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from tasks.surgery.contract import Changes, Pass
@@ -13,7 +14,8 @@ class ScalarScales(Pass):
     1. Scale and zero-point of one element become 0-d. Shape (1,) means "per axis": compilers then
        run the network in float and say nothing.
     2. The ``axis`` attribute, which means nothing any more, goes with it.
-    3. A missing zero-point is written out, so that the integer type is seen and not deduced.
+    3. A missing zero-point is written out, so that the integer type is seen and not deduced; one
+       for several scales as often as there are scales.
     """
 
     name = "scalar_scales"
@@ -26,7 +28,7 @@ class ScalarScales(Pass):
                 continue
             grid = grid_of(node)
             shape = () if grid.per_tensor else grid.scale.shape
-            set_grid(node, grid.scale.reshape(shape), grid.zero_point.reshape(shape), names)
+            set_grid(node, grid.scale.reshape(shape), np.resize(grid.zero_point, shape), names)
             node.attrs.pop("output_dtype", None)
             if grid.per_tensor:
                 node.attrs.pop("axis", None)

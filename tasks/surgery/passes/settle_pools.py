@@ -33,16 +33,15 @@ class SettlePools(Pass):
     def change(self, graph: gs.Graph, changes: Changes) -> None:
         # From the outputs back: a pair dropped may have been all that quantized the average ahead.
         for node in reversed(in_order(graph.nodes)):
-            tensor = _better_input(graph, node)
-            if tensor is None:
-                continue
-            before = producer(node.inputs[0])
-            replace_input(node, node.inputs[0], tensor)
-            changes.changed.append(node.name)
-            if before is not None and is_dq(before):
-                # Out of the way at once: a dead quantizer must not count as a reader.
-                producer(before.inputs[0]).inputs.clear()  # type: ignore[union-attr]
-                before.inputs.clear()
+            # Several pairs may stand in a row.
+            while (tensor := _better_input(graph, node)) is not None:
+                before = producer(node.inputs[0])
+                replace_input(node, node.inputs[0], tensor)
+                changes.changed.append(node.name)
+                if before is not None and is_dq(before):
+                    # Out of the way at once: a dead quantizer must not count as a reader.
+                    producer(before.inputs[0]).inputs.clear()  # type: ignore[union-attr]
+                    before.inputs.clear()
         for node in filter(_averages, graph.nodes):
             if _is_quantized(graph, node.outputs[0]) and not is_dq(producer(node.inputs[0])):
                 changes.skip(node.name, f"no quantizer reads its input {node.inputs[0].name!r}")
