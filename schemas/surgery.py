@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import ConfigDict, Field, NonNegativeFloat, PositiveFloat
 
 from schemas.artifact import ArtifactRef
 from schemas.base import Gate, Strict, Target
@@ -42,6 +42,8 @@ class Skip(Strict):
 class PassRecord(Strict):
     """What one pass did to the graph."""
 
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
     name: str
     changed: tuple[str, ...] = Field(description="nodes or tensors, by name")
     left_alone: tuple[Skip, ...] = ()
@@ -63,7 +65,12 @@ class PassRecord(Strict):
 
 
 class Parity(Strict):
-    """The repaired graph against something that should compute the same."""
+    """The repaired graph against something that should compute the same.
+
+    The differences are infinite where an output has another shape.
+    """
+
+    model_config = ConfigDict(ser_json_inf_nan="strings")
 
     against: str
     images: int

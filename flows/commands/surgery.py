@@ -84,7 +84,7 @@ def surgery(
     write_model(repaired, output)
     passed = all(gate.passed for gate in report.gates)
     if as_json:
-        document = {"output": str(output), "passed": passed, **report.model_dump(mode="json")}
+        document = {"output": str(output), "passed": passed, **json.loads(report.model_dump_json())}
         typer.echo(json.dumps(document, indent=2))
     else:
         _print(report, output, calibration_images is not None)

@@ -58,6 +58,12 @@ def load_images(
             f"{folder} holds no images: put some there ({', '.join(sorted(_SUFFIXES))})"
         )
     batch, channels, height, width = shape
+    for option, values in (("--mean", mean), ("--std", std)):
+        if len(values) not in (1, channels):
+            raise InputError(
+                f"{option} has {len(values)} numbers, the network takes {channels} channels: give "
+                "one number or one a channel"
+            )
     if channels not in (1, 3):
         raise InputError(
             f"the network takes {channels} channels, image files have 1 or 3: run without "

@@ -16,7 +16,7 @@ from tasks.surgery.passes.restore_int8 import RestoreInt8
 from tasks.surgery.quantizers import grid_of, has_grid, is_dq, is_q
 from tasks.surgery.reference import Outputs, ReferenceSession, flat
 from tasks.surgery.repair import steps
-from tasks.surgery.worst_layer import worst_layer
+from tasks.surgery.worst_layer import fixed_batch, worst_layer
 
 Array = NDArray[np.float32]
 _REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
@@ -48,7 +48,9 @@ def prove(
     after = ReferenceSession(repaired).run(images)
     by_keeping = "raw export, by the passes that keep values"
     whole, where = compare_outputs("raw export", after, measured.meant, grids)
-    parity = [compare_outputs(by_keeping, measured.kept, measured.meant, grids)[0], whole]
+    keeping, _ = compare_outputs(by_keeping, measured.kept, measured.meant, grids)
+    count = len(images) - len(images) % fixed_batch(raw)
+    parity = [x.model_copy(update={"images": count}) for x in (keeping, whole)]
     errors = None
     if torch_logits is not None:
         first, grid = next(iter(grids.items()))
@@ -105,20 +107,31 @@ class OutputGrid:
 
 
 def compare(against: str, ours: Array, theirs: Array, grid: OutputGrid) -> Parity:
-    """``ours`` and ``theirs: float32[N, values]``.
+    """``ours`` and ``theirs: float32[N, values]``; of unequal shapes they are infinitely far apart.
 
     Where the raw graph quantizes its logits they saturate, and ours may not: a difference beyond
     the grid's ends is none.
     """
+    if ours.shape != theirs.shape:
+        # A detector that finds another number of boxes.
+        return Parity(
+            against=against,
+            images=len(ours),
+            bit_equal=False,
+            max_abs_difference=np.inf,
+            max_difference_steps=np.inf,
+            top1_agreement=0.0,
+        )
     bounded = [np.clip(x.astype(np.float64), grid.low, grid.high) for x in (ours, theirs)]
-    difference = float(np.max(np.abs(bounded[0] - bounded[1])))
+    difference = float(np.max(np.abs(bounded[0] - bounded[1]), initial=0.0))
+    agrees = ours.argmax(1) == theirs.argmax(1) if ours.size else np.ones(1)
     return Parity(
         against=against,
         images=len(ours),
         bit_equal=bool(np.array_equal(ours, theirs)),
         max_abs_difference=difference,
         max_difference_steps=difference / grid.step,
-        top1_agreement=float(np.mean(ours.argmax(1) == theirs.argmax(1))),
+        top1_agreement=float(np.mean(agrees)),
     )
 
 
@@ -137,11 +150,7 @@ def compare_outputs(
     moved = [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
     first = next(iter(each.values()))
     whole = each[farthest].model_copy(
-        update={
-            "images": first.images,
-            "bit_equal": not moved,
-            "top1_agreement": first.top1_agreement,
-        }
+        update={"bit_equal": not moved, "top1_agreement": first.top1_agreement}
     )
     return whole, farthest if farthest in moved else next(iter(moved), farthest)
 

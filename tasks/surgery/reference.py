@@ -1,5 +1,7 @@
 """What a graph computes, by ONNX Runtime with its optimizations off."""
 
+import math
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -22,7 +24,8 @@ class ReferenceSession:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        # What is an error is raised too, and then said in one line.
+        options.log_severity_level = 4
         if extra_outputs:
             watched = onnx.ModelProto()
             watched.CopyFrom(model)
@@ -55,19 +58,27 @@ class ReferenceSession:
         """Every output for ``images: float32[N, C, H, W]``, by name, batches joined.
 
         A graph of a fixed batch takes the images in such batches; the rest that fills none is
-        left out.
+        left out. A scalar is one value a batch. Raises InputError where ONNX Runtime cannot run
+        the graph on them.
         """
         size = self._batch or len(images)
-        parts = [
-            self._session.run(list(self.outputs), {self._input: images[start : start + size]})
-            for start in range(0, len(images) - size + 1, size)
-        ]
+        try:
+            parts = [
+                self._session.run(list(self.outputs), {self._input: images[start : start + size]})
+                for start in range(0, len(images) - size + 1, size)
+            ]
+        except Exception as error:
+            raise InputError(
+                f"ONNX Runtime cannot run the graph on {size} images at once ({cause(error)}): run "
+                "with --no-parity, or export it with the batch it takes"
+            ) from error
         if not parts:
             raise InputError(
                 f"the graph takes batches of {size}, {len(images)} images given: give more of them"
             )
         return {
-            name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.outputs)
+            name: np.concatenate([np.atleast_1d(part[i]) for part in parts])
+            for i, name in enumerate(self.outputs)
         }
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,5 +87,5 @@ class ReferenceSession:
 
 
 def flat(output: NDArray[np.generic]) -> NDArray[np.float32]:
-    """An output as ``float32[N, values]``."""
-    return np.asarray(output, np.float32).reshape(len(output), -1)
+    """An output as ``float32[N, values]``; a detector that finds nothing has N = 0."""
+    return np.asarray(output, np.float32).reshape(len(output), math.prod(output.shape[1:]))

@@ -20,20 +20,23 @@ def worst_layer(
     """The operator whose output differs most between two graphs, over the first few images.
 
     ``images: float32[N, C, H, W]``. Differences are counted in steps of the quantizer that reads
-    the output in the raw graph, clipped to its range; operators that no quantizer reads, or that
-    only one graph has, are left out. None where none is left.
+    the output in the raw graph, clipped to its range; operators that no quantizer reads, that only
+    one graph has, or whose output has another shape (behind a detector's choice), are left out.
+    None where none is left.
     """
     shared = _steps_by_output(raw)
     known = {name for node in repaired.graph.node for name in node.output}
     shared = {name: entry for name, entry in shared.items() if name in known}
     if not shared:
         return None
-    few = images[: max(IMAGES, _fixed_batch(raw))]
+    few = images[: max(IMAGES, fixed_batch(raw))]
     names = tuple(shared)
     before = ReferenceSession(raw, names).run(few)
     after = ReferenceSession(repaired, names).run(few)
     worst: LayerDifference | None = None
     for name, (node, op, step, low, high) in shared.items():
+        if before[name].shape != after[name].shape:
+            continue
         ours, theirs = (
             np.clip(np.asarray(side[name], np.float64) / step, low, high)
             for side in (after, before)
@@ -72,6 +75,7 @@ def _steps_by_output(
     return found
 
 
-def _fixed_batch(model: onnx.ModelProto) -> int:
+def fixed_batch(model: onnx.ModelProto) -> int:
+    """Images that a graph takes at once; 1 where the batch is open."""
     dims = model.graph.input[0].type.tensor_type.shape.dim
     return int(dims[0].dim_value) if dims and dims[0].HasField("dim_value") else 1

@@ -112,6 +112,13 @@ def more_zero_points() -> onnx.ModelProto:
     return model
 
 
+def batch_of_one() -> onnx.ModelProto:
+    """An open batch, and a Reshape inside that takes a single image."""
+    builder = Builder()
+    one = builder.constant(np.array([1, 4, 8, 8], np.int64))
+    return sound_after(builder, builder.op("Reshape", builder.pair("input", 0.1), one, name="one"))
+
+
 def unquantized() -> onnx.ModelProto:
     builder = Builder()
     made: onnx.ModelProto = builder.model(builder.op("Relu", "input"))

@@ -58,6 +58,43 @@ def test_a_product_on_a_scale_too_small_for_float16_stays_float32() -> None:
     assert types["large"] == [np.float16, np.float16]
 
 
+@pytest.mark.parametrize("between", [(), ("Cast",)], ids=["straight", "cast"])
+def test_what_takes_only_float32_is_given_it(between: tuple[str, ...]) -> None:
+    """NonMaxSuppression has no float16 form, and what a Cast gives it others may read."""
+    builder = Builder()
+    scores = builder.conv(builder.pair("input", 0.05), 4, 4)
+    for cast in between:
+        scores = builder.op(cast, scores, to=onnx.TensorProto.FLOAT)
+    flat = builder.op("Reshape", scores, builder.constant(np.array([1, 4, -1], np.int64)))
+    boxes = builder.op("Reshape", flat, builder.constant(np.array([1, -1, 4], np.int64)))
+    limit = builder.constant(np.array([9], np.int64))
+    chosen = builder.op("NonMaxSuppression", boxes, flat, limit, name="choose")
+    graph = repaired(builder.model(builder.op("Cast", chosen, to=onnx.TensorProto.FLOAT)))
+    made = makers(graph)
+    choose = next(node for node in graph.graph.node if node.name == "choose")
+    assert [made[x].op_type for x in choose.input[:2]] == ["Cast", "Cast"]
+    images = np.random.default_rng(0).normal(size=(1, 4, 8, 8)).astype(np.float32)
+    assert ReferenceSession(graph).logits(images).size
+
+
+def test_an_identity_matrix_becomes_float16_and_a_range_of_floats_stops_the_pass() -> None:
+    def added(builder: Builder, matrix: str) -> onnx.ModelProto:
+        conv = builder.conv(builder.pair("input", 0.05), 4, 4)
+        model: onnx.ModelProto = builder.model(builder.op("Add", conv, matrix))
+        return model
+
+    builder = Builder()
+    square = builder.constant(np.zeros((8, 8), np.int64))
+    eye = builder.op("EyeLike", square, dtype=onnx.TensorProto.FLOAT)
+    graph = repaired(added(builder, eye))
+    assert makers(graph)["logits"].op_type == "Cast"
+    builder = Builder()
+    bounds = [builder.constant(np.float32(x)) for x in (0, 8, 1)]
+    _, records = repair(added(builder, builder.op("Range", *bounds)), "tensorrt", "int8+fp16")
+    assert records[-1].skipped
+    assert "no float16 form" in records[-1].summary
+
+
 @pytest.mark.parametrize("opset", [13, 19, 21])
 def test_every_opset_is_raised_or_kept(opset: int) -> None:
     builder = Builder()

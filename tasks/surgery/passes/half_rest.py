@@ -24,6 +24,8 @@ LEAST_OPSET = 19
 SMALLEST_SCALE = 2.0**-16
 LARGEST = float(np.finfo(np.float16).max)
 
+# Has no float16 form at all.
+_FLOAT32_ONLY = frozenset({"Range"})
 # Inputs that the operators' definitions fix to float32, by operator and place.
 _FIXED_FLOAT32 = {"Resize": {2}, "Upsample": {1}, "NonMaxSuppression": {0, 1, 3, 4}}
 
@@ -38,7 +40,10 @@ class HalfRest(Pass):
     3. A scale so small that float16 would move the grid by more than a quarter step at its end
        stays float32. Compilers want both factors of a product on scales of one type, so the
        operator that reads it stays in float32 as a whole, with a Cast behind.
-    4. Constants too large for float16 are not converted and stop the pass.
+    4. Constants too large for float16 are not converted and stop the pass; so does a Range of
+       floats, which has no float16 form.
+    5. What an operator's definition fixes to float32, as NonMaxSuppression's boxes, it gets
+       through a Cast.
     """
 
     name = "half_rest"
@@ -51,6 +56,8 @@ class HalfRest(Pass):
             if any(isinstance(value, gs.Graph) for value in node.attrs.values()):
                 return f"{node.op} node {node.name!r} holds a subgraph"
             for tensor in node.inputs:
+                if node.op in _FLOAT32_ONLY and tensor.dtype == _F32:
+                    return f"{node.op} node {node.name!r} has no float16 form"
                 if _is_float32(tensor) and np.abs(tensor.values).max(initial=0) > LARGEST:
                     if is_q(node) or is_dq(node):
                         continue
@@ -174,13 +181,22 @@ def _operator(graph: gs.Graph, node: gs.Node, names: Names, changes: Changes) ->
             half = np.asarray(tensor.values).astype(np.float16)
             node.inputs[place] = constant(names.fresh(f"{tensor.name}_half"), half)
             changes.changed.append(node.name)
-        elif not is_constant(tensor) and _is_input(graph, tensor) and tensor.dtype == _F32:
+        elif is_constant(tensor) or tensor.dtype != _F32:
+            continue
+        elif place in fixed:
+            if producer(tensor) is not None and not _is_wide_cast(producer(tensor)):
+                node.inputs[place] = _cast(graph, tensor, _F32, names)
+                changes.changed.append(node.name)
+        elif _is_input(graph, tensor):
             if node.op == "Cast":
                 continue
             node.inputs[place] = _cast(graph, tensor, _F16, names)
             changes.changed.append(node.name)
     if node.op == "Cast" and cast_type(node) == _F32 and not _must_be_wide(graph, node):
         node.attrs["to"] = int(onnx.TensorProto.FLOAT16)
+        changes.changed.append(node.name)
+    if node.op == "EyeLike" and node.attrs.get("dtype") == onnx.TensorProto.FLOAT:
+        node.attrs["dtype"] = int(onnx.TensorProto.FLOAT16)
         changes.changed.append(node.name)
     if node.op == "ConstantOfShape":
         value = node.attrs.get("value")
@@ -271,7 +287,20 @@ def _is_input(graph: gs.Graph, tensor: gs.Tensor) -> bool:
 
 
 def _must_be_wide(graph: gs.Graph, cast: gs.Node) -> bool:
-    """Whether a Cast to float32 writes an output of the graph or serves a float32 quantizer."""
+    """Whether a Cast to float32 writes an output of the graph or serves what takes only such."""
     made = cast.outputs[0]
     small = [r for r in made.outputs if is_q(r) and grid_of(r).scale.min() < SMALLEST_SCALE]
-    return is_output(graph, made) or bool(small)
+    return is_output(graph, made) or bool(small) or _is_wide_cast(cast)
+
+
+def _is_wide_cast(node: gs.Node | None) -> bool:
+    """Whether a node is a Cast to float32 that only inputs fixed to float32 read."""
+    if node is None or node.op != "Cast" or cast_type(node) != _F32:
+        return False
+    made = node.outputs[0]
+    return all(
+        place in _FIXED_FLOAT32.get(reader.op, ())
+        for reader in made.outputs
+        for place, tensor in enumerate(reader.inputs)
+        if tensor is made
+    )
