@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx_graphsurgeon as gs
+from numpy.typing import NDArray
 
 from tasks.surgery.contract import Changes
 from tasks.surgery.graph import Names, constant, is_constant, is_output, replace_input
@@ -68,13 +69,18 @@ class IntegerGroup:
         self.obstacle = f"{node.op} node {node.name!r} reads or makes its integers"
         return []
 
-    def retype(self, dtype: np.dtype[Any], shift: int, names: Names) -> None:
-        """Another integer type with zero-point 0; ``shift`` is added to initializers."""
+    def retype(
+        self,
+        dtype: np.dtype[Any],
+        names: Names,
+        stored: Callable[[NDArray[np.int16]], NDArray[Any]] = lambda integers: integers,
+    ) -> None:
+        """Another integer type with zero-point 0; ``stored`` turns the integers of initializers."""
         for tensor in self.variables:
             tensor.dtype = dtype
         for tensor, readers in self.constants.values():
-            shifted = (np.asarray(tensor.values).astype(np.int16) + shift).astype(dtype)
-            moved = constant(names.fresh(f"{tensor.name}_{dtype.name}"), shifted)
+            turned = stored(np.asarray(tensor.values).astype(np.int16)).astype(dtype)
+            moved = constant(names.fresh(f"{tensor.name}_{dtype.name}"), turned)
             for reader in readers:
                 replace_input(reader, tensor, moved)
         for node in self.quantizers:

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tasks.surgery.lint import lint
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair
 from tests.surgery.qdq_builder import Builder, makers, named, repaired, sources
@@ -188,6 +189,25 @@ def test_unsigned_activations_fit_int8_for_tensorrt_without_clipping() -> None:
     for scale, zero_point in grids:
         assert zero_point.dtype == np.int8
         assert scale == pytest.approx(0.02 * 255 / 127)
+
+
+@pytest.mark.parametrize(
+    "point", [np.uint8(0), np.uint8(127), np.uint8(129), np.int8(-1), np.int8(1)]
+)
+@pytest.mark.parametrize("channels", [(), (4,)], ids=["tensor", "channels"])
+def test_weights_off_centre_become_int8_for_tensorrt(point: Any, channels: tuple[int, ...]) -> None:
+    builder = Builder()
+    reach = np.iinfo(point.dtype)
+    integers = builder.random.integers(reach.min, reach.max + 1, (4, 4, 3, 3)).astype(point.dtype)
+    grid = np.full(channels, 0.01, np.float32), np.full(channels, point, point.dtype)
+    stored = (builder.constant(x) for x in (integers, *grid))
+    weights = builder.op("DequantizeLinear", *stored, axis=0)
+    model = builder.model(builder.op("Conv", builder.pair("input", 0.05), weights, name="conv"))
+    graph = repaired(model)
+    assert [x.code for x in lint(graph, "tensorrt").findings] == []
+    images = np.random.default_rng(0).normal(size=(2, 4, 8, 8)).astype(np.float32)
+    before, after = (ReferenceSession(m).logits(images) for m in (model, graph))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9999
 
 
 def test_on_tensorrt_a_small_classifier_behind_global_pooling_is_float(resnet18: Any) -> None:

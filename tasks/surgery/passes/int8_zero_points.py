@@ -29,7 +29,7 @@ class Int8ZeroPoints(Pass):
     def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for group in free_groups(graph, _is_offset, changes):
-            group.retype(np.dtype(np.int8), -128, names)
+            group.retype(np.dtype(np.int8), names, lambda integers: integers - 128)
             changes.changed.extend(member.name for member in group.quantizers)
 
     def left(self, graph: gs.Graph) -> list[str]:

@@ -41,7 +41,7 @@ class UnsignedActivations(Pass):
                 name = group.quantizers[0].name
                 changes.skip(name, "joined with values that can be negative")
                 continue
-            group.retype(np.dtype(np.uint8), 0, names)
+            group.retype(np.dtype(np.uint8), names)
             changes.changed.extend(member.name for member in group.quantizers)
 
 
