@@ -7,6 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tasks.surgery.passes.integer_weights import quantize
+from tasks.surgery.quantizers import Grid
 from tasks.surgery.reference import ReferenceSession
 from tasks.surgery.repair import repair
 from tests.surgery.qdq_builder import Builder, makers
@@ -93,6 +95,50 @@ def test_an_identity_matrix_becomes_float16_and_a_range_of_floats_stops_the_pass
     _, records = repair(added(builder, builder.op("Range", *bounds)), "tensorrt", "int8+fp16")
     assert records[-1].skipped
     assert "no float16 form" in records[-1].summary
+
+
+def float16_classifier() -> onnx.ModelProto:
+    """All of it float16, the weights quantized in the graph, as Model Optimizer writes them."""
+    builder = Builder(seed=1)
+
+    def half(values: Any) -> str:
+        return builder.constant(np.asarray(values, np.float16))
+
+    def pair(tensor: str, scale: float) -> str:
+        grid = half(scale), builder.constant(np.int8(0))
+        return builder.op("DequantizeLinear", builder.op("QuantizeLinear", tensor, *grid), *grid)
+
+    x = pair(builder.op("Cast", "input", to=onnx.TensorProto.FLOAT16), 0.05)
+    conv = builder.op("Conv", x, pair(half(builder.random.normal(size=(8, 4, 3, 3))), 0.0231))
+    flat = builder.op("Flatten", builder.op("GlobalAveragePool", pair(conv, 0.1)))
+    weights = pair(half(builder.random.normal(size=(8, 5))), 0.0231)
+    head = builder.op("Gemm", pair(flat, 0.1), weights)
+    builder.nodes.append(onnx.helper.make_node("Cast", [head], ["wide"], to=1))
+    model: onnx.ModelProto = builder.model("wide", opset=19)
+    del model.graph.node[-2:]
+    model.graph.node[-1].output[0] = "logits"
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def test_a_float16_classifier_behind_a_pool_stays_float16() -> None:
+    graph = repair(float16_classifier(), "tensorrt")[0]
+    gemm = next(node for node in graph.graph.node if node.op_type == "Gemm")
+    stored = next(x for x in graph.graph.initializer if x.name == gemm.input[1])
+    assert stored.data_type == onnx.TensorProto.FLOAT16
+
+
+def test_float16_weights_are_quantized_as_onnx_runtime_does() -> None:
+    builder = Builder()
+    scale, zero = builder.constant(np.float16(0.0231)), builder.constant(np.int8(0))
+    real = np.random.default_rng(0).normal(size=(64, 4, 8, 8)).astype(np.float16)
+    half = builder.op("Cast", "input", to=onnx.TensorProto.FLOAT16)
+    integers = builder.op("QuantizeLinear", half, scale, zero)
+    wide = builder.op("Cast", integers, to=onnx.TensorProto.FLOAT)
+    theirs = ReferenceSession(builder.model(wide, opset=19)).run(real.astype(np.float32))
+    grid = Grid(np.array(0.0231, np.float16), np.array(0, np.int8), axis=0)
+    assert np.array_equal(quantize(real, grid), theirs["logits"])
 
 
 @pytest.mark.parametrize("opset", [13, 19, 21])

@@ -53,13 +53,14 @@ def _is_weight_quantizer(node: gs.Node) -> bool:
 
 
 def quantize(values: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """What QuantizeLinear computes: round half to even in the values' own precision, saturate."""
+    """What QuantizeLinear computes: divide in float32, round half to even, saturate."""
     scale, point = (
         along_axis(grid.scale, grid, values.ndim),
         along_axis(grid.zero_point, grid, values.ndim),
     )
     low, high = grid.bounds
-    steps = np.rint(values / scale).astype(np.float64) + point.astype(np.float64)
+    quotients = values.astype(np.float32) / scale.astype(np.float32)
+    steps = np.rint(quotients).astype(np.float64) + point.astype(np.float64)
     return np.asarray(np.clip(steps, low, high), grid.dtype)
 
 
