@@ -56,6 +56,18 @@ class AlwaysDropping(Residual):
         return nn.functional.dropout(super().forward(x), 0.5)
 
 
+class Standardizing(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5).div_(0.25))
+
+
+class Undefined(Residual):
+    """NaN wherever a value is negative: images are not, noise is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sqrt())
+
+
 def with_nan() -> nn.Module:
     network = Residual()
     network.conv2.weight.data[0] = float("nan")
@@ -79,12 +91,19 @@ def state_dict() -> dict[str, Tensor]:
         (TwoOutputs(), "returns 2 outputs and not one tensor"),
         (OneRow(), r"returns a tensor of shape \[\] for 2 images"),
         (with_nan(), r"has NaN or infinity in conv2\.weight"),
+        (AlwaysDropping(), "answers differently each time, in evaluation mode too: take out"),
+        (Standardizing(), r"changes its images in place: write x = x - mean for x\.sub_"),
     ],
 )
 def test_a_network_of_another_kind_is_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         admit(network.eval(), EXAMPLE)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [Residual, Untraceable, Undefined])
+def test_a_network_that_answers_the_same_twice_is_let_in(kind: type[nn.Module]) -> None:
+    admit(kind().eval(), EXAMPLE)
 
 
 def test_images_that_the_network_does_not_take_are_named() -> None:
