@@ -38,7 +38,8 @@ def wrap_leaves(
     line = value_read_from(model, example)
     if line is not None:
         raise DataDependentError(f"its forward decides by the values of the images ({line})")
-    network = copy.deepcopy(model).eval()
+    network = copy.deepcopy(model)
+    network.eval()
     selection = Selection(model, config)
     reached = reached_modules(network, example)
     placement = Placement()

@@ -63,7 +63,8 @@ def as_written(model: nn.Module, example: Tensor | None) -> Quantizable:
 
     Modules that ``example`` does not reach, such as auxiliary heads for training, stay float.
     """
-    network = copy.deepcopy(model).eval()
+    network = copy.deepcopy(model)
+    network.eval()
     network.fuse_model()  # type: ignore[operator]
     placement = Placement()
     if example is not None:
