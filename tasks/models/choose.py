@@ -10,7 +10,7 @@ from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError, cause
 from tasks.models.exporter import write_onnx
 from tasks.models.prepare.quantizable import is_quantizable, traced
-from tasks.models.prepare.reach import value_read_from
+from tasks.models.prepare.reach import execution_order, value_read_from
 from tasks.models.prepare.trace import DataDependentError, UntraceableError, undecidable
 from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tasks.models.selection import WEIGHTED, Selection
@@ -83,7 +83,8 @@ def _last_resort(
 def _eager_refusal(model: nn.Module, config: QuantizationConfig, example: Tensor) -> str | None:
     """Why eager mode does not do for a traceable network; None where it does."""
     rows = quantizer("eager").explain(model, config, NOTHING_SEEN, example)
-    lost = _left_in_float(model, config, rows)
+    selection = Selection(model, config, execution_order(model, example))
+    lost = _left_in_float(model, selection, rows)
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         return f"it would leave {lost[0].name}{more} in float: {lost[0].why}"
@@ -95,10 +96,9 @@ def _eager_refusal(model: nn.Module, config: QuantizationConfig, example: Tensor
 
 
 def _left_in_float(
-    model: nn.Module, config: QuantizationConfig, rows: tuple[QuantizedModule, ...]
+    model: nn.Module, selection: Selection, rows: tuple[QuantizedModule, ...]
 ) -> list[QuantizedModule]:
     """What has matrices of weights and would stay in float though the job did not ask for it."""
-    selection = Selection(model, config)
     known = dict(model.named_modules())
     return [
         row

@@ -101,6 +101,26 @@ class Own(nn.Module):
         return self.fc(self.conv2(x).amax((2, 3)))
 
 
+class HeadFirst(nn.Module):
+    """The layer that runs last is the first to be defined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 5)
+        self.conv1 = nn.Conv2d(3, 8, 3)
+        self.conv2 = nn.Conv2d(8, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv2(F.relu(self.conv1(x)))).mean((2, 3)))
+
+
+class UntraceableHeadFirst(HeadFirst):
+    def forward(self, x: Tensor) -> Tensor:
+        if type(x) is not Tensor:
+            raise TypeError("not a tensor")
+        return super().forward(x)
+
+
 class Tokens(nn.Module):
     """A BatchNorm1d behind a linear layer that takes one channel as a token: it norms tokens."""
 

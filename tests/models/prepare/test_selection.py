@@ -13,7 +13,13 @@ from tasks.models.choose import choose, example_of
 from tasks.models.eager import EagerQuantizer
 from tasks.models.quantizer import NOTHING_SEEN
 from tasks.models.resnet import resnet20
-from tests.models.prepare.networks import SHAPE, Residual, warmed
+from tests.models.prepare.networks import (
+    SHAPE,
+    HeadFirst,
+    Residual,
+    UntraceableHeadFirst,
+    warmed,
+)
 
 EXAMPLE = example_of(SHAPE)
 EAGER = EagerQuantizer()
@@ -56,6 +62,12 @@ def test_exactly_what_is_asked_for_is_int8(
     network: nn.Module, fields: dict[str, Any], expected: set[str]
 ) -> None:
     assert int8_of(network, **fields) == expected
+
+
+@pytest.mark.parametrize("kind", [HeadFirst, UntraceableHeadFirst])
+def test_the_last_layer_is_the_one_that_runs_last(kind: type[nn.Module]) -> None:
+    assert int8_of(kind().eval(), last_layer="float") == {"conv1", "conv2"}
+    assert int8_of(kind().eval(), first_layer="float") == {"conv2", "head"}
 
 
 def test_the_table_says_by_which_choice_a_module_is_float(network: nn.Module) -> None:
