@@ -47,7 +47,7 @@ def _observed(made: Quantizable, model: nn.Module, config: QuantizationConfig) -
     """A quantizable network with its observers, and what ``read_ranges`` must know of it."""
     use_kernels(model, config)
     network = made.network
-    selection = Selection(model, config)
+    selection = Selection(model, config, copies=made.placement.copies)
     network.qconfig = qconfig(config.observer, config)  # type: ignore[assignment]
     for name, module in network.named_modules():
         if name in made.placement.float_modules:

@@ -101,6 +101,22 @@ class Own(nn.Module):
         return self.fc(self.conv2(x).amax((2, 3)))
 
 
+class Recurrent(nn.Module):
+    """One convolution, called three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.cell = nn.Conv2d(8, 8, 3)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        for _ in range(3):
+            x = F.relu(self.cell(x))
+        return self.fc(x.mean((2, 3)))
+
+
 class HeadFirst(nn.Module):
     """The layer that runs last is the first to be defined."""
 

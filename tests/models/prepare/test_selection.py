@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import HistogramObserver, MinMaxObserver
 
 import tasks.models.prepare.quantizable
 from schemas.convert import QuantizationConfig, QuantizedModule
@@ -16,6 +17,7 @@ from tasks.models.resnet import resnet20
 from tests.models.prepare.networks import (
     SHAPE,
     HeadFirst,
+    Recurrent,
     Residual,
     UntraceableHeadFirst,
     warmed,
@@ -70,6 +72,17 @@ def test_the_last_layer_is_the_one_that_runs_last(kind: type[nn.Module]) -> None
     assert int8_of(kind().eval(), first_layer="float") == {"conv2", "head"}
 
 
+def test_every_call_of_a_module_is_what_the_job_makes_of_the_module() -> None:
+    cells = {"cell", "cell_2", "cell_3"}
+    assert int8_of(Recurrent().eval()) == {"stem", "fc", *cells}
+    assert int8_of(Recurrent().eval(), exclude=["cell"]) == {"stem", "fc"}
+    assert int8_of(Recurrent().eval(), include=["cell"]) == cells
+    prepared = EAGER.prepare(Recurrent().eval(), config(observers={"cell": "histogram"}), EXAMPLE)
+    for cell in cells:
+        observer = prepared.get_submodule(f"{cell}.activation_post_process")
+        assert type(observer) is HistogramObserver
+
+
 def test_the_table_says_by_which_choice_a_module_is_float(network: nn.Module) -> None:
     assert explained(network, exclude=["conv1"])["conv1"].why.endswith("quantization.exclude conv1")
     assert "last layer" in explained(network, last_layer="float")["fc"].why
@@ -99,8 +112,6 @@ def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest(
 
 
 def test_a_module_can_have_an_observer_of_its_own(network: nn.Module) -> None:
-    from torch.ao.quantization import HistogramObserver, MinMaxObserver
-
     prepared = EAGER.prepare(network, config(observers={"conv2": "histogram"}), EXAMPLE)
     name = "activation_post_process"
     assert type(prepared.get_submodule(f"conv2.{name}")) is HistogramObserver
