@@ -16,6 +16,11 @@ from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tasks.models.selection import WEIGHTED, Selection
 
 TRIAL_OPSET = 17
+_PRODUCTS = frozenset(
+    {"conv1d", "conv2d", "conv3d", "linear"}
+    | {f"conv_transpose{dimensions}d" for dimensions in (1, 2, 3)}
+)
+"""Functions that multiply by matrices of weights."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +105,19 @@ def _left_in_float(
 ) -> list[QuantizedModule]:
     """What has matrices of weights and would stay in float though the job did not ask for it."""
     known = dict(model.named_modules())
-    return [
-        row
-        for row in rows
-        if not row.quantized
-        and _has_weights(known.get(row.name))
-        and selection.why_float(row.name) is None
-        and not row.why.startswith("the ")
-    ]
+
+    def weighted(row: QuantizedModule) -> bool:
+        # A call of F.conv2d, on weights that are computed first, is of the module it is written in.
+        return _has_weights(known[row.name]) if row.name in known else row.kind in _PRODUCTS
+
+    def asked_for(row: QuantizedModule) -> bool:
+        name = row.name if row.name in known else row.name.rpartition(".")[0]
+        return selection.why_float(name) is not None or row.why.startswith("the ")
+
+    return [row for row in rows if not row.quantized and weighted(row) and not asked_for(row)]
 
 
-def _has_weights(module: nn.Module | None) -> bool:
-    if module is None:
-        return False
+def _has_weights(module: nn.Module) -> bool:
     inside = [m for m in module.modules() if isinstance(m, WEIGHTED)]
     return bool(inside) or isinstance(module, nn.MultiheadAttention)
 

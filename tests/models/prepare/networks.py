@@ -101,6 +101,14 @@ class Own(nn.Module):
         return self.fc(self.conv2(x).amax((2, 3)))
 
 
+class Standardized(nn.Conv2d):
+    """A convolution whose weights are computed from its parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
 class Recurrent(nn.Module):
     """One convolution, called three times."""
 

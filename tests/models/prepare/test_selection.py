@@ -19,6 +19,7 @@ from tests.models.prepare.networks import (
     HeadFirst,
     Recurrent,
     Residual,
+    Standardized,
     UntraceableHeadFirst,
     warmed,
 )
@@ -178,3 +179,12 @@ def test_auto_takes_pt2e_where_eager_leaves_weights_in_float() -> None:
 def test_auto_stays_with_eager_where_the_job_itself_leaves_them_in_float() -> None:
     choice = choose(Upsampling().eval(), QuantizationConfig(exclude=("up",)), EXAMPLE)
     assert choice.mode == "eager"
+
+
+def test_auto_takes_pt2e_where_eager_leaves_a_function_with_weights_in_float() -> None:
+    network = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)).eval()
+    network.append(nn.Flatten())
+    choice = choose(network, QuantizationConfig(), EXAMPLE)
+    assert (choice.mode, "would leave 0.conv2d in float" in choice.reason) == ("pt2e", True)
+    for given in ({"exclude": ("0",)}, {"exclude_types": ("Standardized",)}, {"include": ("2",)}):
+        assert choose(network, QuantizationConfig(**given), EXAMPLE).mode == "eager"
