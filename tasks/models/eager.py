@@ -52,7 +52,9 @@ def _observed(made: Quantizable, model: nn.Module, config: QuantizationConfig) -
     for name, module in network.named_modules():
         if name in made.placement.float_modules:
             module.qconfig = None
-        elif name and (observer := selection.observer(name)) != config.observer:
+            continue
+        observer = selection.observer(*made.placement.fused.get(name, (name,)))
+        if name and observer != config.observer:
             module.qconfig = qconfig(observer, config)
     observed: nn.Module = prepare(network, inplace=True)  # type: ignore[no-untyped-call]
     observed.ties = made.placement.ties  # type: ignore[assignment]

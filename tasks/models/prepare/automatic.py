@@ -54,6 +54,11 @@ def make_quantizable(
     fused = fuse(graph, selection, for_training=for_training)
     placement = place_stubs(graph, selection, fused)
     placement.copies = copies
+    placement.fused = {
+        str(node.target): (str(node.target), node.meta["relu"])
+        for node in graph.graph.nodes
+        if "relu" in node.meta
+    } | {name: tuple(part.name for part in parts) for name, parts in fused.items()}
     return placement
 
 

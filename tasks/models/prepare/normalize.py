@@ -233,6 +233,7 @@ def _tensor_of(graph: fx.GraphModule, node: fx.Node) -> Tensor:
 
 
 def _join_add_and_relu(graph: fx.GraphModule) -> None:
+    """``node.meta["relu"]`` is the name of the ReLU that a sum took in."""
     for node in list(graph.graph.nodes):
         if node.op != "call_module" or type(graph.get_submodule(node.target)) is not nn.ReLU:
             continue
@@ -241,6 +242,7 @@ def _join_add_and_relu(graph: fx.GraphModule) -> None:
             continue
         if len(add.users) == 1:
             add.target = add_module(graph, add.meta["owner"], "add_relu", AddReLU())
+            add.meta["relu"] = node.target
             node.replace_all_uses_with(add)
             graph.graph.erase_node(node)
 

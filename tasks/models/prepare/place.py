@@ -24,6 +24,8 @@ class Placement:
     whose grid it takes, so that nothing is rounded twice."""
     copies: dict[str, str] = field(default_factory=dict)
     """Modules made for further calls of a module: their names to that one's."""
+    fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Modules that took others in: by its name the names of all, its own first."""
 
 
 @dataclass(frozen=True)

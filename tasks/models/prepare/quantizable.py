@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.ao.nn.intrinsic import _FusedModule
 from torch.ao.quantization import QuantStub
 
 from schemas.convert import QuantizationConfig
@@ -65,8 +66,13 @@ def as_written(model: nn.Module, example: Tensor | None) -> Quantizable:
     """
     network = copy.deepcopy(model)
     network.eval()
+    names = {id(module): name for name, module in network.named_modules()}
     network.fuse_model()  # type: ignore[operator]
     placement = Placement()
+    for name, module in network.named_modules():
+        if isinstance(module, _FusedModule):
+            parts = (names[id(part)] for part in module.children() if id(part) in names)
+            placement.fused[name] = (name, *parts)
     if example is not None:
         reached = reached_modules(network, example)
         leaves = {n for n, m in network.named_modules() if n and not any(m.children())}

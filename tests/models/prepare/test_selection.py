@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.ao.quantization import HistogramObserver, MinMaxObserver
+from torch import Tensor, fx, nn
+from torch.ao.quantization import HistogramObserver, MinMaxObserver, ObserverBase
+from torchvision.models.quantization import resnet18 as quantizable_resnet18
 
 import tasks.models.prepare.quantizable
 from schemas.convert import QuantizationConfig, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.choose import choose, example_of
 from tasks.models.eager import EagerQuantizer
-from tasks.models.quantizer import NOTHING_SEEN
+from tasks.models.fx import FxQuantizer
+from tasks.models.quantizer import NOTHING_SEEN, Quantizer
 from tasks.models.resnet import resnet20
 from tests.models.prepare.networks import (
     SHAPE,
@@ -117,6 +119,41 @@ def test_a_module_can_have_an_observer_of_its_own(network: nn.Module) -> None:
     name = "activation_post_process"
     assert type(prepared.get_submodule(f"conv2.{name}")) is HistogramObserver
     assert type(prepared.get_submodule(f"conv10.{name}")) is MinMaxObserver
+
+
+def watching(prepared: nn.Module, module: str) -> type[nn.Module]:
+    """The kind of the observer that watches a module's output."""
+    if isinstance(prepared, fx.GraphModule) and not hasattr(prepared, "ties"):
+        call = next(node for node in prepared.graph.nodes if node.target == module)
+        return type(prepared.get_submodule(str(next(iter(call.users)).target)))
+    inside = prepared.get_submodule(module)
+    return next(type(m) for m in inside.modules() if isinstance(m, ObserverBase))
+
+
+@pytest.mark.parametrize("quantizer", [EAGER, FxQuantizer()], ids=["eager", "fx"])
+def test_an_observer_given_to_a_fused_relu_watches_its_output(
+    network: nn.Module, quantizer: Quantizer
+) -> None:
+    choice = config(observers={"relu": "histogram"}).model_copy(update={"mode": quantizer.mode})
+    prepared = quantizer.prepare(network, choice, EXAMPLE)
+    assert watching(prepared, "conv2") is watching(prepared, "conv10") is HistogramObserver
+    assert watching(prepared, "conv1") is MinMaxObserver
+    if quantizer is EAGER:
+        assert watching(prepared, "add_relu") is HistogramObserver
+
+
+def test_an_observer_given_to_a_relu_that_fuse_model_fuses_watches_its_output() -> None:
+    network = quantizable_resnet18(quantize=False).eval()
+    prepared = EAGER.prepare(network, config(observers={"layer1.0.relu": "histogram"}), EXAMPLE)
+    assert watching(prepared, "layer1.0.conv1") is HistogramObserver
+    assert watching(prepared, "layer1.1.conv1") is MinMaxObserver
+
+
+def test_a_float_layer_that_fx_fuses_with_its_relu_is_said_to_be_float(network: nn.Module) -> None:
+    choice = config(exclude=["conv10"]).model_copy(update={"mode": "fx"})
+    rows = FxQuantizer().explain(network, choice, NOTHING_SEEN, EXAMPLE)
+    integer = {row.name for row in rows if row.quantized and row.kind in ("Conv2d", "Linear")}
+    assert integer == {"conv1", "conv2", "fc"}
 
 
 def test_choices_are_tried_on_one_trace(
