@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.ao.nn.intrinsic import _FusedModule
+from torch.ao.nn.intrinsic.modules.fused import _FusedModule
 from torch.ao.quantization import QuantStub
 
 from schemas.convert import QuantizationConfig
@@ -91,7 +91,8 @@ def traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
     UntraceableError.
     """
     parts = tuple(id(module) for module in model.modules())
-    key = (tuple(example.shape), parts, tuple(id(p) for p in model.parameters()))
+    # Of a parameter that code reads as a number, the graph has the number.
+    key = (tuple(example.shape), parts, tuple((id(p), p._version) for p in model.parameters()))
     known = _TRACED.get(model)
     if known is None or known[0] != key:
         with torch.no_grad():

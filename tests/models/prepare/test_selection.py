@@ -22,6 +22,7 @@ from tests.models.prepare.networks import (
     Recurrent,
     Residual,
     Standardized,
+    Tempered,
     UntraceableHeadFirst,
     warmed,
 )
@@ -176,6 +177,16 @@ def test_weights_that_change_between_choices_count() -> None:
         prepared = EAGER.prepare(network, config(exclude=["conv1"]), EXAMPLE)
         images = torch.randn(4, *SHAPE)
         torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+def test_a_parameter_that_is_read_as_a_number_has_the_value_of_now() -> None:
+    network, images = warmed(Tempered()), torch.randn(4, *SHAPE)
+    assert choose(network, QuantizationConfig(), EXAMPLE).mode == "eager"
+    for temperature in (3.0, 0.5):
+        with torch.no_grad():
+            network.get_parameter("temperature").fill_(temperature)
+            prepared = EAGER.prepare(network, config(), EXAMPLE)
+            torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_excluding_in_a_network_with_stubs_moves_the_stubs() -> None:
