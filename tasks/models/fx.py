@@ -108,12 +108,27 @@ def _traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
             f"model {type(model).__name__}: {error}; FX graph mode needs a traceable network: "
             "set quantization.mode to pt2e"
         ) from error
+    _refuse_norms_of_tokens(graph, type(model).__name__)
     for node in graph.graph.nodes:
         if node.target == "view":
             # Integer convolutions lay their output out by channels last, which view refuses.
             node.target = "reshape"
     graph.recompile()
     return graph
+
+
+def _refuse_norms_of_tokens(graph: fx.GraphModule, name: str) -> None:
+    """PyTorch folds a BatchNorm1d behind a linear layer by features, whatever its input's rank."""
+    modules = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm1d):
+            continue
+        source = node.all_input_nodes[0]
+        if type(modules.get(source.target)) is nn.Linear and len(node.meta["tensor"][1]) != 2:
+            raise InputError(
+                f"model {name}: FX graph mode folds {node.target}, which norms tokens, into "
+                f"{source.target} as if it normed features: choose another quantization.mode"
+            )
 
 
 def _order(graph: fx.GraphModule) -> list[str]:

@@ -21,6 +21,7 @@ from tests.models.prepare.networks import (
     SHAPE,
     Deciding,
     Residual,
+    Tokens,
     Untraceable,
     UntraceableDeciding,
     warmed,
@@ -134,6 +135,12 @@ def test_a_branch_on_the_images_values_is_refused_with_its_line(
     with pytest.raises(InputError, match=r"decides by the values of the images") as error:
         settle(network, config)
     assert re.search(r"networks\.py:\d+: .*(mean|sum)\(\)", str(error.value))
+
+
+def test_fx_is_refused_where_it_would_fold_a_batchnorm_over_tokens_into_features() -> None:
+    for features in (3, 8):
+        with pytest.raises(InputError, match="folds norm, which norms tokens, into mix as if it"):
+            settle(warmed(Tokens(features)), CONFIG.model_copy(update={"mode": "fx"}))
 
 
 def test_dropout_that_is_always_on_is_noticed() -> None:
