@@ -9,6 +9,7 @@ and bias correction" (arXiv:1906.04721), section 4.2; input means measured on ca
 its appendix D does.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 
 import torch
@@ -18,6 +19,7 @@ from schemas.convert import QuantizationConfig
 from schemas.correct import CorrectedLayer, CorrectionSummary
 from schemas.errors import InputError
 from tasks.models.observers import weight_observer
+from tasks.models.prepare.reach import execution_order
 from tasks.models.selection import Selection
 from tasks.models.structure import Layer, structure_of
 
@@ -29,15 +31,19 @@ def correct_biases(
     """Correct the biases of the layers that ``config`` quantizes, in place.
 
     ``batches`` are float32[N, C, H, W]. The network is then right once its weights are rounded, and
-    not before. Raises InputError where the network cannot be traced.
+    not before. Raises InputError where the network cannot be traced, or there are no images.
     """
-    selection = Selection(model, config)
+    incoming = iter(batches)
+    first = next(incoming, None)
+    if first is None:
+        raise InputError("correction: there are no images: check calibration.images and data")
+    selection = Selection(model, config, execution_order(model, first[:1]))
     layers = [
         layer
         for layer in structure_of(model, "correction").layers
         if selection.why_float(layer.name) is None
     ]
-    means, images = _input_means(model, layers, batches)
+    means, images = _input_means(model, layers, itertools.chain([first], incoming))
     corrected, left_alone = [], []
     for layer in layers:
         if layer.bias is None:
@@ -78,8 +84,6 @@ def _input_means(
     finally:
         for handle in handles:
             handle.remove()
-    if not images:
-        raise InputError("correction: there are no images: check calibration.images and data")
     return {name: (total / images).float() for name, total in sums.items()}, images
 
 

@@ -10,18 +10,22 @@ from schemas.errors import InputError, cause
 
 @torch.no_grad()
 def admit(model: nn.Module, example: Tensor) -> None:
-    """Try a network in evaluation mode on an example: ``float32[N, C, H, W]``.
+    """Try a network in evaluation mode on noise of an example's shape: ``float32[N, C, H, W]``.
 
     Raises InputError where its weights are not finite, it wants more than images, it does not take
-    them, or its answer is no single tensor with a row an image.
+    them, its answer is no single tensor with a row an image, it writes into the images, or answers
+    the same ones differently the second time.
     """
     kind = f"model {type(model).__name__}"
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise InputError(f"{kind} has NaN or infinity in {name}: give it other weights")
     _check_inputs(model, kind)
+    images = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
+    kept = images.clone()
     try:
-        answer = model(example)
+        answer = model(images)
+        again = model(kept.clone())
     except Exception as error:
         raise InputError(
             f"{kind} does not take images of shape {list(example.shape[1:])} "
@@ -37,6 +41,21 @@ def admit(model: nn.Module, example: Tensor) -> None:
             f"{kind} returns a tensor of shape {list(answer.shape)} for {len(example)} images: "
             "return a row for each"
         )
+    if not torch.equal(images, kept):
+        raise InputError(
+            f"{kind} changes its images in place: write x = x - mean for x.sub_(mean), and so on"
+        )
+    if not _alike(answer, again):
+        raise InputError(
+            f"{kind} answers differently each time, in evaluation mode too: take out what draws "
+            "random numbers, or give F.dropout its training=self.training"
+        )
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Equal, NaN included, but for what a kernel's threads may add up in another order."""
+    one, other = one.double().nan_to_num(), other.double().nan_to_num()
+    return bool((one - other).norm() <= 1e-4 * one.norm())
 
 
 def _check_inputs(model: nn.Module, kind: str) -> None:

@@ -10,12 +10,17 @@ from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
 from schemas.errors import InputError, cause
 from tasks.models.exporter import write_onnx
 from tasks.models.prepare.quantizable import is_quantizable, traced
-from tasks.models.prepare.reach import value_read_from
+from tasks.models.prepare.reach import execution_order, value_read_from
 from tasks.models.prepare.trace import DataDependentError, UntraceableError, undecidable
 from tasks.models.quantizer import NOTHING_SEEN, quantizer
 from tasks.models.selection import WEIGHTED, Selection
 
 TRIAL_OPSET = 17
+_PRODUCTS = frozenset(
+    {"conv1d", "conv2d", "conv3d", "linear"}
+    | {f"conv_transpose{dimensions}d" for dimensions in (1, 2, 3)}
+)
+"""Functions that multiply by matrices of weights."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def _last_resort(
 def _eager_refusal(model: nn.Module, config: QuantizationConfig, example: Tensor) -> str | None:
     """Why eager mode does not do for a traceable network; None where it does."""
     rows = quantizer("eager").explain(model, config, NOTHING_SEEN, example)
-    lost = _left_in_float(model, config, rows)
+    selection = Selection(model, config, execution_order(model, example))
+    lost = _left_in_float(model, selection, rows)
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         return f"it would leave {lost[0].name}{more} in float: {lost[0].why}"
@@ -95,24 +101,23 @@ def _eager_refusal(model: nn.Module, config: QuantizationConfig, example: Tensor
 
 
 def _left_in_float(
-    model: nn.Module, config: QuantizationConfig, rows: tuple[QuantizedModule, ...]
+    model: nn.Module, selection: Selection, rows: tuple[QuantizedModule, ...]
 ) -> list[QuantizedModule]:
     """What has matrices of weights and would stay in float though the job did not ask for it."""
-    selection = Selection(model, config)
     known = dict(model.named_modules())
-    return [
-        row
-        for row in rows
-        if not row.quantized
-        and _has_weights(known.get(row.name))
-        and selection.why_float(row.name) is None
-        and not row.why.startswith("the ")
-    ]
+
+    def weighted(row: QuantizedModule) -> bool:
+        # A call of F.conv2d, on weights that are computed first, is of the module it is written in.
+        return _has_weights(known[row.name]) if row.name in known else row.kind in _PRODUCTS
+
+    def asked_for(row: QuantizedModule) -> bool:
+        name = row.name if row.name in known else row.name.rpartition(".")[0]
+        return selection.why_float(name) is not None or row.why.startswith("the ")
+
+    return [row for row in rows if not row.quantized and weighted(row) and not asked_for(row)]
 
 
-def _has_weights(module: nn.Module | None) -> bool:
-    if module is None:
-        return False
+def _has_weights(module: nn.Module) -> bool:
     inside = [m for m in module.modules() if isinstance(m, WEIGHTED)]
     return bool(inside) or isinstance(module, nn.MultiheadAttention)
 

@@ -47,12 +47,14 @@ def _observed(made: Quantizable, model: nn.Module, config: QuantizationConfig) -
     """A quantizable network with its observers, and what ``read_ranges`` must know of it."""
     use_kernels(model, config)
     network = made.network
-    selection = Selection(model, config)
+    selection = Selection(model, config, copies=made.placement.copies)
     network.qconfig = qconfig(config.observer, config)  # type: ignore[assignment]
     for name, module in network.named_modules():
         if name in made.placement.float_modules:
             module.qconfig = None
-        elif name and (observer := selection.observer(name)) != config.observer:
+            continue
+        observer = selection.observer(*made.placement.fused.get(name, (name,)))
+        if name and observer != config.observer:
             module.qconfig = qconfig(observer, config)
     observed: nn.Module = prepare(network, inplace=True)  # type: ignore[no-untyped-call]
     observed.ties = made.placement.ties  # type: ignore[assignment]

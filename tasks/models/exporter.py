@@ -34,7 +34,8 @@ def write_onnx(
     try:
         with quiet(), torch.inference_mode(exporter == "torchscript"), torch.no_grad():
             if exporter == "torchscript":
-                _by_torchscript(model.eval(), example, file, opset, dynamic_batch)
+                model.eval()
+                _by_torchscript(model, example, file, opset, dynamic_batch)
             else:
                 _by_dynamo(model, example, file, max(opset, DYNAMO_LEAST_OPSET), dynamic_batch)
     except Exception as error:

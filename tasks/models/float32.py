@@ -15,4 +15,5 @@ def load_float32(model: ModelRef, store: Store) -> nn.Module:
     """
     network = build_model(model.factory, model.kwargs)
     load_weights(network, store.open(model.weights))
-    return network.eval()
+    network.eval()  # What it returns is for its own train() to say, and some say nothing.
+    return network

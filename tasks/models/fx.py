@@ -4,11 +4,13 @@ It decides by PyTorch's own patterns what is INT8, where ``eager`` decides by wh
 it. Kept for those who have results in this mode to compare with.
 """
 
+import re
 from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.ao.quantization import QConfigMapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from schemas.calibrate import CalibrationTable
 from schemas.convert import QuantizationConfig, QuantizedMode, QuantizedModule
@@ -33,12 +35,14 @@ class FxQuantizer(IntegerModules):
         selection = Selection(model, config, _order(graph))
         use_kernels(model, config)
         mapping = QConfigMapping().set_global(qconfig(config.observer, config))
+        fused = _fused(graph, selection)
         for name, module in graph.named_modules():
             if not name:
                 continue
+            observer = selection.observer(*fused.get(name, (name,)))
             if selection.why_float(name, type(module)) is not None:
                 mapping.set_module_name(name, None)
-            elif (observer := selection.observer(name)) != config.observer:
+            elif observer != config.observer:
                 mapping.set_module_name(name, qconfig(observer, config))
         try:
             with quiet():
@@ -74,7 +78,8 @@ class FxQuantizer(IntegerModules):
             if node.op != "call_module":
                 continue
             became = made.get(node.target)
-            integer = type(became).__module__.startswith("torch.ao.nn")
+            # Float modules that were fused are in torch.ao.nn.intrinsic.modules.
+            integer = re.match(r"torch\.ao\.nn\..*quantized\.", type(became).__module__) is not None
             unwanted = selection.why_float(node.target, type(graph.get_submodule(node.target)))
             rows.append(
                 QuantizedModule(
@@ -103,12 +108,27 @@ def _traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
             f"model {type(model).__name__}: {error}; FX graph mode needs a traceable network: "
             "set quantization.mode to pt2e"
         ) from error
+    _refuse_norms_of_tokens(graph, type(model).__name__)
     for node in graph.graph.nodes:
         if node.target == "view":
             # Integer convolutions lay their output out by channels last, which view refuses.
             node.target = "reshape"
     graph.recompile()
     return graph
+
+
+def _refuse_norms_of_tokens(graph: fx.GraphModule, name: str) -> None:
+    """PyTorch folds a BatchNorm1d behind a linear layer by features, whatever its input's rank."""
+    modules = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm1d):
+            continue
+        source = node.all_input_nodes[0]
+        if type(modules.get(source.target)) is nn.Linear and len(node.meta["tensor"][1]) != 2:
+            raise InputError(
+                f"model {name}: FX graph mode folds {node.target}, which norms tokens, into "
+                f"{source.target} as if it normed features: choose another quantization.mode"
+            )
 
 
 def _order(graph: fx.GraphModule) -> list[str]:
@@ -118,3 +138,23 @@ def _order(graph: fx.GraphModule) -> list[str]:
         for node in graph.graph.nodes
         if node.op == "call_module" and isinstance(modules[str(node.target)], WEIGHTED)
     ]
+
+
+def _fused(graph: fx.GraphModule, selection: Selection) -> dict[str, list[str]]:
+    """The names of each layer and of the BatchNorm and ReLU that PyTorch fuses with it."""
+    modules = dict(graph.named_modules())
+    fused: dict[str, list[str]] = {}
+    for node in graph.graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], WEIGHTED):
+            continue
+        names = fused.setdefault(node.target, [node.target])
+        for kind in (_BatchNorm, nn.ReLU):
+            reader = next(iter(node.users), None)
+            if reader is None or len(node.users) > 1 or reader.op != "call_module":
+                break
+            if isinstance(modules[reader.target], kind):
+                if selection.why_float(reader.target) is not None:
+                    break
+                names.append(reader.target)
+                node = reader
+    return fused

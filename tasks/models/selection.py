@@ -27,6 +27,8 @@ class Selection:
 
     ``execution_order`` are the names of the convolution and linear modules in the order in which
     they run, for ``first_layer`` and ``last_layer``; left out: in the order of definition.
+    ``copies`` are modules made for further calls of one of the network's, by name: they are what
+    that one is.
 
     Raises InputError where a pattern or type fits no module, naming the nearest.
     """
@@ -36,8 +38,10 @@ class Selection:
         model: nn.Module,
         config: QuantizationConfig,
         execution_order: Sequence[str] | None = None,
+        copies: Mapping[str, str] | None = None,
     ) -> None:
         self._config = config
+        self._copies = copies or {}
         self._kinds: Mapping[str, type[nn.Module]] = {
             name: type(module) for name, module in model.named_modules() if name
         }
@@ -45,8 +49,8 @@ class Selection:
         weighted = execution_order or [
             name for name, kind in self._kinds.items() if issubclass(kind, WEIGHTED)
         ]
-        self._first = weighted[0] if weighted else None
-        self._last = weighted[-1] if weighted else None
+        self._first = self._original(weighted[0]) if weighted else None
+        self._last = self._original(weighted[-1]) if weighted else None
 
     def quantized_layers(self, model: nn.Module, section: str) -> dict[str, nn.Module]:
         """The convolution and linear modules of ``model`` that the job wants in INT8, by name.
@@ -70,7 +74,7 @@ class Selection:
         ``name`` is a module's dotted name; a name that the network does not have, such as that of
         an operation inside a module, is judged by the modules it lies in and, if given, ``kind``.
         """
-        config = self._config
+        config, name = self._config, self._original(name)
         for pattern in config.exclude:
             if _within(name, pattern):
                 return f"excluded by quantization.exclude {pattern}"
@@ -90,12 +94,15 @@ class Selection:
             return "the last layer, by quantization.last_layer"
         return None
 
-    def observer(self, name: str) -> Observer:
-        """Which observer watches the output of a module."""
+    def observer(self, *names: str) -> Observer:
+        """Which observer watches the output of a module, or of several that became one."""
         for pattern, observer in self._config.observers.items():
-            if _within(name, pattern):
+            if any(_within(self._original(name), pattern) for name in names):
                 return observer
         return self._config.observer
+
+    def _original(self, name: str) -> str:
+        return self._copies.get(name, name)
 
     def _check(self) -> None:
         config = self._config

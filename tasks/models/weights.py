@@ -25,8 +25,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"there is no checkpoint {path}: correct model.weights, or leave it out to train one"
         )
     with path.open("rb") as file:
-        head = file.read(4)
-    if path.suffix in _PICKLE_SUFFIXES or head.startswith(_PICKLE_HEADS):
+        head = file.read(9)
+    # Safetensors begin with the length of their header in eight bytes, which may be any.
+    pickled = head.startswith(_PICKLE_HEADS) and head[8:] != b"{"
+    if path.suffix in _PICKLE_SUFFIXES or pickled:
         raise InputError(
             f"{path} is a pickle, which can run code when it is read, and was not opened: convert "
             'it where you trust it with python -c "import torch, safetensors.torch as s; '

@@ -94,7 +94,7 @@ def _on_cpu(name: Baseline, network: "Callable[[], nn.Module]") -> Contender:
 
         from tasks.runtimes.torch import TorchSession
 
-        module = network().eval()
+        module = network()
         if name == "torch_channels_last":
             module = module.to(memory_format=torch.channels_last)
         if name == "torch_compile":

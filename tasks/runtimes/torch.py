@@ -19,7 +19,8 @@ class TorchSession:
     """
 
     def __init__(self, module: torch.nn.Module, *, threads: int = 0) -> None:
-        self._module = module.eval()
+        module.eval()
+        self._module = module
         self._threads = threads or cpu_count()
 
     def infer(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -37,7 +37,8 @@ class Form:
 
     def network(self, model: nn.Module) -> nn.Module:
         """The network on the GPU in this form; it is changed in place."""
-        return model.cuda().to(self.dtype).to(memory_format=self.layout).eval()
+        model.eval()
+        return model.cuda().to(self.dtype).to(memory_format=self.layout)
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from schemas.convert import QuantizationConfig
 from schemas.sensitivity import LayerSensitivity, Sensitivity
 from tasks.models.observers import activation_observer, weight_observer
+from tasks.models.prepare.reach import execution_order
 from tasks.models.selection import Selection
 from tasks.progress import track
 
@@ -29,7 +30,7 @@ def measure_sensitivity(
     ``model`` is the FP32 network in evaluation mode, ``batches`` are float32[N, C, H, W]. Raises
     InputError where the job quantizes no layer.
     """
-    selection = Selection(model, config)
+    selection = Selection(model, config, execution_order(model, batches[0][:1]))
     layers = selection.quantized_layers(model, "mixed_precision")
     wanted = [model(batch) for batch in batches]
     signal = sum(float(x.double().square().sum()) for x in wanted)

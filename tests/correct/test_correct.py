@@ -12,6 +12,7 @@ from tasks.correct.correct import correct_biases
 from tasks.models.observers import weight_observer
 from tasks.models.resnet import ResNet
 from tasks.models.structure import structure_of
+from tests.models.prepare.networks import SHAPE, HeadFirst
 
 CONFIG = QuantizationConfig(mode="eager")
 IMAGES = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0)) + 0.5
@@ -93,6 +94,13 @@ def test_layers_in_float_and_layers_without_a_bias_are_left_alone(network: nn.Mo
     assert {layer.name for layer in summary.layers} == {"conv1", "fc"}
     plain = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.ReLU()).eval()
     assert correct_biases(plain, IMAGES.split(8), CONFIG).left_alone == ("0",)
+
+
+def test_a_last_layer_in_float_is_the_one_that_runs_last() -> None:
+    config = CONFIG.model_copy(update={"last_layer": "float"})
+    summary = correct_biases(HeadFirst().eval(), [torch.rand(4, *SHAPE)], config)
+    assert [x.name for x in summary.layers] == ["conv1", "conv2"]
+    assert summary.images == 4
 
 
 def test_without_images_there_is_nothing_to_correct_by(network: nn.Module) -> None:

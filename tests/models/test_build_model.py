@@ -7,9 +7,17 @@ import pytest
 import torch
 from torch import nn
 
+from schemas.convert import QuantizationConfig
 from schemas.errors import InputError
+from schemas.model import ModelRef
+from tasks.artifacts.store import Store
 from tasks.models.build import build_model
+from tasks.models.eager import EagerQuantizer
 from tasks.models.factory import import_from, resolve
+from tasks.models.float32 import load_float32
+from tasks.models.weights import save_weights
+from tasks.runtimes.torch import TorchSession
+from tests.models.prepare.networks import SHAPE, Residual, Untraceable
 
 NOT_CALLABLE = 3
 
@@ -18,6 +26,18 @@ class Holder:
     @staticmethod
     def build(width: int = 2) -> nn.Module:
         return nn.Linear(3, width)
+
+
+class Frozen(Residual):
+    """Its train() changes what it is to and returns nothing, as many an override does."""
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+        self.bn1.train(False)
+
+
+class UntraceableFrozen(Untraceable, Frozen):
+    pass
 
 
 def no_module() -> str:
@@ -92,3 +112,20 @@ def test_a_factory_that_cannot_be_used_is_one_line(
         build_model(factory, kwargs)
     assert factory in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [Frozen, UntraceableFrozen])
+def test_a_network_whose_train_returns_nothing_is_evaluated_and_quantized(
+    kind: type[nn.Module], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    save_weights(kind(), tmp_path / "weights.safetensors")
+    weights = store.put_file("checkpoint", tmp_path / "weights.safetensors")
+    factory = f"{__name__}:{kind.__name__}"
+    network = load_float32(
+        ModelRef(factory=factory, kwargs={}, source_sha256="0" * 64, weights=weights), store
+    )
+    assert not network.training
+    images = torch.randn(2, *SHAPE)
+    EagerQuantizer().prepare(network, QuantizationConfig(mode="eager"), images)(images)
+    assert TorchSession(network).infer(images.numpy()).shape == (2, 5)

@@ -1,7 +1,9 @@
 """Checkpoints: what is read, and what is refused."""
 
+import json
 import os
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from torch import nn
 
 from schemas.errors import InputError
 from tasks.models.resnet import resnet20
-from tasks.models.weights import load_weights, save_weights
+from tasks.models.weights import load_weights, read_weights, save_weights
 
 
 @pytest.fixture
@@ -75,6 +77,15 @@ class RunsCode:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
         return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("length", [0x280, 0x580], ids=["as protocol 2", "as protocol 5"])
+def test_a_header_as_long_as_a_pickle_begins_is_none(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
+    one = struct.pack("<f", 1.0)
+    path.write_bytes(length.to_bytes(8, "little") + header.ljust(length).encode() + one)
+    assert read_weights(path)["weight"].tolist() == [1]
 
 
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.safetensors"])

@@ -15,6 +15,7 @@ from tasks.evaluate.intervals import drop_interval
 from tasks.models.resnet import ResNet
 from tasks.sensitivity.measure import measure_sensitivity
 from tasks.sensitivity.search import fewest, report_of
+from tests.models.prepare.networks import SHAPE, HeadFirst
 
 CONFIG = QuantizationConfig(mode="eager", observer="minmax")
 IMAGES = torch.rand(16, 1, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -57,6 +58,12 @@ def test_layers_in_float_are_not_measured(network: nn.Module) -> None:
     assert {x.name for x in found.layers} == {"conv1", "fc"}
     with pytest.raises(InputError, match="quantizes no layer"):
         measure_sensitivity(network, [IMAGES], CONFIG.model_copy(update={"exclude": ("*",)}))
+
+
+def test_a_last_layer_in_float_is_the_one_that_runs_last() -> None:
+    config = CONFIG.model_copy(update={"last_layer": "float"})
+    found = measure_sensitivity(HeadFirst().eval(), [torch.rand(4, *SHAPE)], config)
+    assert {x.name for x in found.layers} == {"conv1", "conv2"}
 
 
 @pytest.mark.parametrize("answer", [0, 1, 2, 3, 7, 12, 13, 50])

@@ -45,9 +45,21 @@ def make_quantizable(
     ``for_training`` keeps BatchNorm alive inside the fused modules, as ``prepare_qat`` wants it.
     Raises InputError where the job's patterns fit nothing.
     """
-    selection = Selection(model, config, _order(graph))
+    copies = {
+        str(node.target): node.meta["copy_of"]
+        for node in graph.graph.nodes
+        if "copy_of" in node.meta
+    }
+    selection = Selection(model, config, _order(graph), copies)
     fused = fuse(graph, selection, for_training=for_training)
-    return place_stubs(graph, selection, fused)
+    placement = place_stubs(graph, selection, fused)
+    placement.copies = copies
+    placement.fused = {
+        str(node.target): (str(node.target), node.meta["relu"])
+        for node in graph.graph.nodes
+        if "relu" in node.meta
+    } | {name: tuple(part.name for part in parts) for name, parts in fused.items()}
+    return placement
 
 
 def _order(graph: fx.GraphModule) -> Sequence[str]:

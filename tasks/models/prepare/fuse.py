@@ -115,7 +115,15 @@ def _only_reader(
         return None
     if isinstance(module, _BatchNorm) and module.running_mean is None:
         return None
+    if isinstance(module, nn.BatchNorm1d) and _rows_of_tokens(graph, node):
+        return None
     return reader
+
+
+def _rows_of_tokens(graph: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a linear layer gives [N, tokens, features], where BatchNorm1d counts the tokens."""
+    linear = type(graph.get_submodule(str(node.target))) is nn.Linear
+    return linear and len(node.meta["tensor"][1]) != 2
 
 
 def _for_inference(modules: list[nn.Module]) -> nn.Module:

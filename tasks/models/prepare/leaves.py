@@ -8,7 +8,7 @@ from torch.ao.quantization import DeQuantStub, QuantStub
 from schemas.convert import QuantizationConfig, QuantizedModule
 from tasks.models.prepare.operations import WEIGHTED
 from tasks.models.prepare.place import Placement
-from tasks.models.prepare.reach import reached_modules, value_read_from
+from tasks.models.prepare.reach import execution_order, reached_modules, value_read_from
 from tasks.models.prepare.trace import DataDependentError
 from tasks.models.selection import Selection
 
@@ -38,8 +38,9 @@ def wrap_leaves(
     line = value_read_from(model, example)
     if line is not None:
         raise DataDependentError(f"its forward decides by the values of the images ({line})")
-    network = copy.deepcopy(model).eval()
-    selection = Selection(model, config)
+    network = copy.deepcopy(model)
+    network.eval()
+    selection = Selection(model, config, execution_order(network, example))
     reached = reached_modules(network, example)
     placement = Placement()
     for name, module in list(network.named_modules()):

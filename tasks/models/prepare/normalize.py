@@ -233,6 +233,7 @@ def _tensor_of(graph: fx.GraphModule, node: fx.Node) -> Tensor:
 
 
 def _join_add_and_relu(graph: fx.GraphModule) -> None:
+    """``node.meta["relu"]`` is the name of the ReLU that a sum took in."""
     for node in list(graph.graph.nodes):
         if node.op != "call_module" or type(graph.get_submodule(node.target)) is not nn.ReLU:
             continue
@@ -241,23 +242,26 @@ def _join_add_and_relu(graph: fx.GraphModule) -> None:
             continue
         if len(add.users) == 1:
             add.target = add_module(graph, add.meta["owner"], "add_relu", AddReLU())
+            add.meta["relu"] = node.target
             node.replace_all_uses_with(add)
             graph.graph.erase_node(node)
 
 
 def _one_module_a_call(graph: fx.GraphModule) -> None:
-    """A module that is called twice has two outputs, of two ranges: give each call its own."""
-    called: set[str] = set()
+    """A module that is called twice has two outputs, of two ranges: give each call its own.
+
+    ``node.meta["copy_of"]`` is the name of the module that a copy was made of.
+    """
     modules = dict(graph.named_modules(remove_duplicate=False))
-    seen: set[int] = set()
+    seen: dict[int, str] = {}
     for node in graph.graph.nodes:
         if node.op != "call_module":
             continue
         module = (
             modules[node.target] if node.target in modules else graph.get_submodule(node.target)
         )
-        if node.target in called or id(module) in seen:
+        if id(module) in seen:
             owner, _, name = node.target.rpartition(".")
             node.target = add_module(graph, owner, name, copy.deepcopy(module))
-        called.add(node.target)
-        seen.add(id(module))
+            node.meta["copy_of"] = seen[id(module)]
+        seen.setdefault(id(module), node.target)

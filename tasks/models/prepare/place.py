@@ -22,6 +22,10 @@ class Placement:
     ties: dict[str, str] = field(default_factory=dict)
     """QuantStubs whose tensor is another's values moved: stub's module name to the other's name,
     whose grid it takes, so that nothing is rounded twice."""
+    copies: dict[str, str] = field(default_factory=dict)
+    """Modules made for further calls of a module: their names to that one's."""
+    fused: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Modules that took others in: by its name the names of all, its own first."""
 
 
 @dataclass(frozen=True)

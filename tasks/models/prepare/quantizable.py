@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.ao.nn.intrinsic.modules.fused import _FusedModule
 from torch.ao.quantization import QuantStub
 
 from schemas.convert import QuantizationConfig
@@ -63,9 +64,15 @@ def as_written(model: nn.Module, example: Tensor | None) -> Quantizable:
 
     Modules that ``example`` does not reach, such as auxiliary heads for training, stay float.
     """
-    network = copy.deepcopy(model).eval()
+    network = copy.deepcopy(model)
+    network.eval()
+    names = {id(module): name for name, module in network.named_modules()}
     network.fuse_model()  # type: ignore[operator]
     placement = Placement()
+    for name, module in network.named_modules():
+        if isinstance(module, _FusedModule):
+            parts = (names[id(part)] for part in module.children() if id(part) in names)
+            placement.fused[name] = (name, *parts)
     if example is not None:
         reached = reached_modules(network, example)
         leaves = {n for n, m in network.named_modules() if n and not any(m.children())}
@@ -84,7 +91,8 @@ def traced(model: nn.Module, example: Tensor) -> fx.GraphModule:
     UntraceableError.
     """
     parts = tuple(id(module) for module in model.modules())
-    key = (tuple(example.shape), parts, tuple(id(p) for p in model.parameters()))
+    # Of a parameter that code reads as a number, the graph has the number.
+    key = (tuple(example.shape), parts, tuple((id(p), p._version) for p in model.parameters()))
     known = _TRACED.get(model)
     if known is None or known[0] != key:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Which modules an input reaches, and whether its values decide."""
+"""Which modules an input reaches, in which order, and whether its values decide."""
 
 import traceback
 from typing import Any
@@ -7,13 +7,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tasks.models.selection import WEIGHTED
 
-@torch.no_grad()
+
 def reached_modules(model: nn.Module, example: Tensor) -> set[str]:
     """The names of the modules that are called when a network answers an example."""
-    reached: set[str] = set()
+    return set(_calls(model, example))
+
+
+def execution_order(model: nn.Module, example: Tensor) -> list[str]:
+    """The convolution and linear modules that are called for an example, call by call."""
+    return [x for x in _calls(model, example) if isinstance(model.get_submodule(x), WEIGHTED)]
+
+
+@torch.no_grad()
+def _calls(model: nn.Module, example: Tensor) -> list[str]:
+    called: list[str] = []
     hooks = [
-        module.register_forward_pre_hook(lambda _m, _x, name=name: reached.add(name))
+        module.register_forward_pre_hook(lambda _m, _x, name=name: called.append(name))
         for name, module in model.named_modules()
     ]
     try:
@@ -21,7 +32,7 @@ def reached_modules(model: nn.Module, example: Tensor) -> set[str]:
     finally:
         for hook in hooks:
             hook.remove()
-    return reached
+    return called
 
 
 @torch.no_grad()

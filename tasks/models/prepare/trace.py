@@ -2,7 +2,7 @@
 
 torch.fx alone gives up where code looks at a shape: ``if x.shape[1] > 8``, ``for size in x.shape``.
 Here every operation is also computed on an example, so that such questions have an answer. What
-depends on the values in a tensor has none, and is refused.
+depends on the values of the images has none, and is refused; a parameter's are written as numbers.
 """
 
 import traceback
@@ -95,6 +95,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, example: Tensor) -> None:
         super().__init__(autowrap_modules=())
         self.values: dict[fx.Node, Any] = {}
+        self.from_images: set[fx.Node] = set()
         self.from_data: set[fx.Node] = set()
         self.owners: dict[fx.Node, str] = {}
         self._example = example
@@ -120,8 +121,11 @@ class _Tracer(fx.Tracer):
             self.values[node] = self._compute(node)
         finally:
             self._computing = False
-        reads = node.target in _READS_VALUES or bool(self.from_data & set(node.all_input_nodes))
-        if reads and not isinstance(self.values[node], Tensor):
+        inputs = set(node.all_input_nodes)
+        if kind == "placeholder" or self.from_images & inputs:
+            self.from_images.add(node)
+        reads = node.target in _READS_VALUES or bool(self.from_data & inputs)
+        if reads and node in self.from_images and not isinstance(self.values[node], Tensor):
             self.from_data.add(node)
         stack = node.meta.get("nn_module_stack") or {}
         self.owners[node] = list(stack)[-1] if stack else ""
@@ -167,7 +171,8 @@ class _Tracer(fx.Tracer):
 
     def python_value(self, proxy: fx.Proxy) -> Any:
         value = self.values[proxy.node]
-        if isinstance(value, Tensor) or proxy.node in self.from_data:
+        content = isinstance(value, Tensor) and proxy.node in self.from_images
+        if content or proxy.node in self.from_data:
             raise DataDependentError(
                 f"its forward decides by the values of the images{_code_line()}"
             )

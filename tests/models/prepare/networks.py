@@ -101,6 +101,75 @@ class Own(nn.Module):
         return self.fc(self.conv2(x).amax((2, 3)))
 
 
+class Standardized(nn.Conv2d):
+    """A convolution whose weights are computed from its parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class Recurrent(nn.Module):
+    """One convolution, called three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3)
+        self.cell = nn.Conv2d(8, 8, 3)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        for _ in range(3):
+            x = F.relu(self.cell(x))
+        return self.fc(x.mean((2, 3)))
+
+
+class HeadFirst(nn.Module):
+    """The layer that runs last is the first to be defined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 5)
+        self.conv1 = nn.Conv2d(3, 8, 3)
+        self.conv2 = nn.Conv2d(8, 8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv2(F.relu(self.conv1(x)))).mean((2, 3)))
+
+
+class UntraceableHeadFirst(HeadFirst):
+    def forward(self, x: Tensor) -> Tensor:
+        if type(x) is not Tensor:
+            raise TypeError("not a tensor")
+        return super().forward(x)
+
+
+class Tokens(nn.Module):
+    """A BatchNorm1d behind a linear layer that takes one channel as a token: it norms tokens."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(256, features)
+        self.norm = nn.BatchNorm1d(3)
+        self.fc = nn.Linear(3 * features, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(F.relu(self.norm(self.mix(x.flatten(2)))).flatten(1))
+
+
+class Tempered(Residual):
+    """Reads a parameter as a number, and branches on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y / float(self.temperature) if self.temperature > 1 else y * self.temperature.item()
+
+
 class Untraceable(nn.Module):
     """Code that only takes a real tensor."""
 

@@ -14,12 +14,12 @@ from schemas.convert import QuantizationConfig
 from schemas.export import ExportConfig
 from tasks.calibrate.observe import observe
 from tasks.export.to_onnx import export_onnx
-from tasks.models.choose import example_of
+from tasks.models.choose import choose, example_of
 from tasks.models.eager import EagerQuantizer
 from tasks.models.fx import FxQuantizer
 from tasks.models.prepare.automatic import rewritten
 from tasks.models.quantizer import Quantizer
-from tests.models.prepare.networks import SHAPE, Gated, Own, Residual, Shuffled, warmed
+from tests.models.prepare.networks import SHAPE, Gated, Own, Residual, Shuffled, Tokens, warmed
 
 NETWORKS = (Residual, Gated, Shuffled, Own)
 EXAMPLE = example_of(SHAPE)
@@ -156,6 +156,18 @@ def test_batchnorm_behind_a_relu_stays_float_between_int8(images: Tensor) -> Non
     assert "right before it" in rows["norm"].why
     assert rows["conv1.conv2d"].became == "ConvReLU2d"
     assert rows["conv2"].quantized
+
+
+@pytest.mark.parametrize("features", [3, 8], ids=["as many as tokens", "more than tokens"])
+def test_a_batchnorm_over_tokens_is_not_folded_into_the_linear_layer(
+    features: int, images: Tensor
+) -> None:
+    network = warmed(Tokens(features))
+    assert choose(network, QuantizationConfig(), EXAMPLE).mode == "eager"
+    prepared = EAGER.prepare(network, CONFIG, EXAMPLE)
+    assert type(prepared.get_submodule("norm")) is nn.BatchNorm1d
+    with torch.inference_mode():
+        torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_in_training_mode_is_quantized_as_it_is_evaluated(images: Tensor) -> None:

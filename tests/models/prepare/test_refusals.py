@@ -21,6 +21,7 @@ from tests.models.prepare.networks import (
     SHAPE,
     Deciding,
     Residual,
+    Tokens,
     Untraceable,
     UntraceableDeciding,
     warmed,
@@ -56,6 +57,18 @@ class AlwaysDropping(Residual):
         return nn.functional.dropout(super().forward(x), 0.5)
 
 
+class Standardizing(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sub_(0.5).div_(0.25))
+
+
+class Undefined(Residual):
+    """NaN wherever a value is negative: images are not, noise is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.sqrt())
+
+
 def with_nan() -> nn.Module:
     network = Residual()
     network.conv2.weight.data[0] = float("nan")
@@ -79,12 +92,19 @@ def state_dict() -> dict[str, Tensor]:
         (TwoOutputs(), "returns 2 outputs and not one tensor"),
         (OneRow(), r"returns a tensor of shape \[\] for 2 images"),
         (with_nan(), r"has NaN or infinity in conv2\.weight"),
+        (AlwaysDropping(), "answers differently each time, in evaluation mode too: take out"),
+        (Standardizing(), r"changes its images in place: write x = x - mean for x\.sub_"),
     ],
 )
 def test_a_network_of_another_kind_is_refused(network: nn.Module, message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
         admit(network.eval(), EXAMPLE)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", [Residual, Untraceable, Undefined])
+def test_a_network_that_answers_the_same_twice_is_let_in(kind: type[nn.Module]) -> None:
+    admit(kind().eval(), EXAMPLE)
 
 
 def test_images_that_the_network_does_not_take_are_named() -> None:
@@ -115,6 +135,12 @@ def test_a_branch_on_the_images_values_is_refused_with_its_line(
     with pytest.raises(InputError, match=r"decides by the values of the images") as error:
         settle(network, config)
     assert re.search(r"networks\.py:\d+: .*(mean|sum)\(\)", str(error.value))
+
+
+def test_fx_is_refused_where_it_would_fold_a_batchnorm_over_tokens_into_features() -> None:
+    for features in (3, 8):
+        with pytest.raises(InputError, match="folds norm, which norms tokens, into mix as if it"):
+            settle(warmed(Tokens(features)), CONFIG.model_copy(update={"mode": "fx"}))
 
 
 def test_dropout_that_is_always_on_is_noticed() -> None:

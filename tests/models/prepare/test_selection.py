@@ -4,16 +4,28 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.ao.quantization import HistogramObserver, MinMaxObserver, ObserverBase
+from torchvision.models.quantization import resnet18 as quantizable_resnet18
 
 import tasks.models.prepare.quantizable
 from schemas.convert import QuantizationConfig, QuantizedModule
 from schemas.errors import InputError
 from tasks.models.choose import choose, example_of
 from tasks.models.eager import EagerQuantizer
-from tasks.models.quantizer import NOTHING_SEEN
+from tasks.models.fx import FxQuantizer
+from tasks.models.quantizer import NOTHING_SEEN, Quantizer
 from tasks.models.resnet import resnet20
-from tests.models.prepare.networks import SHAPE, Residual, warmed
+from tests.models.prepare.networks import (
+    SHAPE,
+    HeadFirst,
+    Recurrent,
+    Residual,
+    Standardized,
+    Tempered,
+    UntraceableHeadFirst,
+    warmed,
+)
 
 EXAMPLE = example_of(SHAPE)
 EAGER = EagerQuantizer()
@@ -58,6 +70,23 @@ def test_exactly_what_is_asked_for_is_int8(
     assert int8_of(network, **fields) == expected
 
 
+@pytest.mark.parametrize("kind", [HeadFirst, UntraceableHeadFirst])
+def test_the_last_layer_is_the_one_that_runs_last(kind: type[nn.Module]) -> None:
+    assert int8_of(kind().eval(), last_layer="float") == {"conv1", "conv2"}
+    assert int8_of(kind().eval(), first_layer="float") == {"conv2", "head"}
+
+
+def test_every_call_of_a_module_is_what_the_job_makes_of_the_module() -> None:
+    cells = {"cell", "cell_2", "cell_3"}
+    assert int8_of(Recurrent().eval()) == {"stem", "fc", *cells}
+    assert int8_of(Recurrent().eval(), exclude=["cell"]) == {"stem", "fc"}
+    assert int8_of(Recurrent().eval(), include=["cell"]) == cells
+    prepared = EAGER.prepare(Recurrent().eval(), config(observers={"cell": "histogram"}), EXAMPLE)
+    for cell in cells:
+        observer = prepared.get_submodule(f"{cell}.activation_post_process")
+        assert type(observer) is HistogramObserver
+
+
 def test_the_table_says_by_which_choice_a_module_is_float(network: nn.Module) -> None:
     assert explained(network, exclude=["conv1"])["conv1"].why.endswith("quantization.exclude conv1")
     assert "last layer" in explained(network, last_layer="float")["fc"].why
@@ -87,12 +116,45 @@ def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest(
 
 
 def test_a_module_can_have_an_observer_of_its_own(network: nn.Module) -> None:
-    from torch.ao.quantization import HistogramObserver, MinMaxObserver
-
     prepared = EAGER.prepare(network, config(observers={"conv2": "histogram"}), EXAMPLE)
     name = "activation_post_process"
     assert type(prepared.get_submodule(f"conv2.{name}")) is HistogramObserver
     assert type(prepared.get_submodule(f"conv10.{name}")) is MinMaxObserver
+
+
+def watching(prepared: nn.Module, module: str) -> type[nn.Module]:
+    """The kind of the observer that watches a module's output."""
+    if isinstance(prepared, fx.GraphModule) and not hasattr(prepared, "ties"):
+        call = next(node for node in prepared.graph.nodes if node.target == module)
+        return type(prepared.get_submodule(str(next(iter(call.users)).target)))
+    inside = prepared.get_submodule(module)
+    return next(type(m) for m in inside.modules() if isinstance(m, ObserverBase))
+
+
+@pytest.mark.parametrize("quantizer", [EAGER, FxQuantizer()], ids=["eager", "fx"])
+def test_an_observer_given_to_a_fused_relu_watches_its_output(
+    network: nn.Module, quantizer: Quantizer
+) -> None:
+    choice = config(observers={"relu": "histogram"}).model_copy(update={"mode": quantizer.mode})
+    prepared = quantizer.prepare(network, choice, EXAMPLE)
+    assert watching(prepared, "conv2") is watching(prepared, "conv10") is HistogramObserver
+    assert watching(prepared, "conv1") is MinMaxObserver
+    if quantizer is EAGER:
+        assert watching(prepared, "add_relu") is HistogramObserver
+
+
+def test_an_observer_given_to_a_relu_that_fuse_model_fuses_watches_its_output() -> None:
+    network = quantizable_resnet18(quantize=False).eval()
+    prepared = EAGER.prepare(network, config(observers={"layer1.0.relu": "histogram"}), EXAMPLE)
+    assert watching(prepared, "layer1.0.conv1") is HistogramObserver
+    assert watching(prepared, "layer1.1.conv1") is MinMaxObserver
+
+
+def test_a_float_layer_that_fx_fuses_with_its_relu_is_said_to_be_float(network: nn.Module) -> None:
+    choice = config(exclude=["conv10"]).model_copy(update={"mode": "fx"})
+    rows = FxQuantizer().explain(network, choice, NOTHING_SEEN, EXAMPLE)
+    integer = {row.name for row in rows if row.quantized and row.kind in ("Conv2d", "Linear")}
+    assert integer == {"conv1", "conv2", "fc"}
 
 
 def test_choices_are_tried_on_one_trace(
@@ -115,6 +177,16 @@ def test_weights_that_change_between_choices_count() -> None:
         prepared = EAGER.prepare(network, config(exclude=["conv1"]), EXAMPLE)
         images = torch.randn(4, *SHAPE)
         torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+def test_a_parameter_that_is_read_as_a_number_has_the_value_of_now() -> None:
+    network, images = warmed(Tempered()), torch.randn(4, *SHAPE)
+    assert choose(network, QuantizationConfig(), EXAMPLE).mode == "eager"
+    for temperature in (3.0, 0.5):
+        with torch.no_grad():
+            network.get_parameter("temperature").fill_(temperature)
+            prepared = EAGER.prepare(network, config(), EXAMPLE)
+            torch.testing.assert_close(prepared(images), network(images), rtol=1e-4, atol=1e-4)
 
 
 def test_excluding_in_a_network_with_stubs_moves_the_stubs() -> None:
@@ -155,3 +227,12 @@ def test_auto_takes_pt2e_where_eager_leaves_weights_in_float() -> None:
 def test_auto_stays_with_eager_where_the_job_itself_leaves_them_in_float() -> None:
     choice = choose(Upsampling().eval(), QuantizationConfig(exclude=("up",)), EXAMPLE)
     assert choice.mode == "eager"
+
+
+def test_auto_takes_pt2e_where_eager_leaves_a_function_with_weights_in_float() -> None:
+    network = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)).eval()
+    network.append(nn.Flatten())
+    choice = choose(network, QuantizationConfig(), EXAMPLE)
+    assert (choice.mode, "would leave 0.conv2d in float" in choice.reason) == ("pt2e", True)
+    for given in ({"exclude": ("0",)}, {"exclude_types": ("Standardized",)}, {"include": ("2",)}):
+        assert choose(network, QuantizationConfig(**given), EXAMPLE).mode == "eager"
