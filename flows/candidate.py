@@ -86,7 +86,7 @@ def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
         finetuned = run(finetune, model, data, job.calibration, job.quantization, job.finetune)
         source = _with_weights(model, finetuned.weights)
     if job.equalization is not None:
-        equalized = run(equalize, source, job.equalization)
+        equalized = run(equalize, source, job.equalization, data.input_shape)
         source = _with_weights(model, equalized.weights)
     calibrated = run(calibrate, source, data, job.calibration, job.quantization)
     # What "auto" came to is settled once, for all the stages that follow.
