@@ -8,7 +8,7 @@ from schemas.export import ExportConfig, ExportResult
 from schemas.model import ModelRef
 from tasks.caching import stage
 
-VERSIONS = ("torch", "torchvision", "onnx")
+VERSIONS = ("torch", "torchvision", "torchao", "onnx", "onnxscript")
 
 
 @stage("export", rooms=("artifacts", "models", "datasets"), versions=VERSIONS)
