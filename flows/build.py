@@ -8,7 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 from prefect import Task, flow
 from prefect.utilities.callables import get_call_parameters
 
-from flows.candidate import quantize
+from flows.candidate import quantize, to_compare
 from flows.further import further_plans
 from flows.jobfile import targets
 from flows.limits import limit_of
@@ -171,7 +171,8 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
             )
         )
     evaluation = run(evaluate, float32, others, gated, accuracy)
-    layers = [run(layer_errors, exported, x.surgery.graph, x.target).report for x in built]
+    compared = to_compare(run, job, data, model, quantized)
+    layers = [run(layer_errors, compared, x.surgery.graph, x.target).report for x in built]
     sources = ReportSources(
         exported=exported.quantized,
         calibration=calibrated.table,

@@ -29,7 +29,7 @@ from tasks.correct.task import correct
 from tasks.engine.task import engine, why_not_run
 from tasks.equalize.task import equalize
 from tasks.evaluate.task import predict_engine, predict_graph
-from tasks.export.task import export
+from tasks.export.task import export, export_float32
 from tasks.surgery.task import surgery
 from tasks.train.task import finetune
 
@@ -86,7 +86,7 @@ def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
         finetuned = run(finetune, model, data, job.calibration, job.quantization, job.finetune)
         source = _with_weights(model, finetuned.weights)
     if job.equalization is not None:
-        equalized = run(equalize, source, job.equalization)
+        equalized = run(equalize, source, job.equalization, data.input_shape)
         source = _with_weights(model, equalized.weights)
     calibrated = run(calibrate, source, data, job.calibration, job.quantization)
     # What "auto" came to is settled once, for all the stages that follow.
@@ -110,6 +110,20 @@ def quantize(run: Run, job: Job, data: DataRef, model: ModelRef) -> Quantized:
         finetuned,
         converted.summary,
     )
+
+
+def to_compare(
+    run: Run, job: Job, data: DataRef, model: ModelRef, quantized: Quantized
+) -> ExportResult:
+    """The graphs whose layers can be held against each other: with the same channels in both.
+
+    Equalization scales channels inside the network, so that FP32 is then the equalized network.
+    """
+    if quantized.equalized is None:
+        return quantized.exported
+    even = _with_weights(model, quantized.equalized.weights)
+    float32 = run(export_float32, even, quantized.quantization, data, job.export)
+    return quantized.exported.model_copy(update={"float32": float32})
 
 
 def _with_weights(model: ModelRef, weights: ArtifactRef) -> ModelRef:

@@ -21,7 +21,11 @@ ANSWERED_IMAGES = 512
 """Images that are answered on the grids of half the images and of all."""
 
 
-@stage("calibrate", rooms=("artifacts", "models", "datasets"), versions=("torch", "torchvision"))
+@stage(
+    "calibrate",
+    rooms=("artifacts", "models", "datasets"),
+    versions=("torch", "torchvision", "torchao"),
+)
 def calibrate(
     model: ModelRef, data: DataRef, calibration: CalibrationConfig, quantization: QuantizationConfig
 ) -> CalibrateResult:

@@ -7,7 +7,7 @@ from schemas.model import ModelRef
 from tasks.caching import stage
 
 
-@stage("convert", rooms=("artifacts", "models"), versions=("torch", "torchvision"))
+@stage("convert", rooms=("artifacts", "models"), versions=("torch", "torchvision", "torchao"))
 def convert(
     model: ModelRef,
     calibration_table: ArtifactRef,

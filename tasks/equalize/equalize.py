@@ -17,6 +17,8 @@ from tasks.models.structure import Layer, structure_of
 
 SETTLED = 1e-3
 """Another round is not worth it once no factor is further from 1 than this."""
+ROUNDING = 1e-3
+"""Answers that moved by less, in parts of the largest, moved by float32's rounding."""
 
 
 @torch.no_grad()
@@ -29,8 +31,8 @@ def equalize(model: nn.Module, config: EqualizationConfig) -> EqualizationSummar
     pairs = structure_of(model, "equalization").pairs
     if not pairs:
         raise InputError(
-            "equalization: the network has no two layers with only a ReLU between them: leave "
-            "equalization out of the job"
+            "equalization: the network has no two convolutions with weights of their own and only "
+            "a ReLU between them: leave equalization out of the job"
         )
     totals = [torch.ones(len(first.folded_weights())) for first, _ in pairs]
     rounds = 0
@@ -61,6 +63,24 @@ def equalize(model: nn.Module, config: EqualizationConfig) -> EqualizationSummar
     )
 
 
+@torch.no_grad()
+def check_answers(before: nn.Module, after: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    """Hold an equalized network against what it was, on random images of (C, H, W).
+
+    Raises InputError where it answers otherwise: a symbolic trace does not see hooks, nor all that
+    a network computes from its weights.
+    """
+    images = torch.randn(8, *input_shape, generator=torch.Generator().manual_seed(0))
+    wanted = before(images)
+    moved, largest = float((after(images) - wanted).abs().max()), float(wanted.abs().max())
+    if not moved <= ROUNDING * largest:
+        raise InputError(
+            f"equalization: it moves the network's answers by {moved:.2g} where the largest is "
+            f"{largest:.2g}, as more than the next layer depends on some weights: leave "
+            "equalization out of the job"
+        )
+
+
 def _factors(first: Layer, second: Layer) -> Tensor:
     """float32[C]: what brings both layers' range of each channel between them to their mean."""
     written = first.folded_weights().abs().amax((1, 2, 3))
@@ -79,13 +99,8 @@ def _by_input(layer: Layer, magnitudes: Tensor) -> Tensor:
 
 
 def _divide(layer: Layer, factors: Tensor) -> None:
-    if layer.norm is not None and layer.norm.weight is not None:
-        layer.norm.weight.div_(factors)
-        layer.norm.bias.div_(factors)
-        return
-    layer.module.weight.div_(factors.view(-1, 1, 1, 1))
-    if layer.module.bias is not None:
-        layer.module.bias.div_(factors)
+    for tensor in layer.outgoing:
+        tensor.div_(factors.view(-1, *[1] * (tensor.ndim - 1)))
 
 
 def _multiply(layer: Layer, factors: Tensor) -> None:

@@ -54,7 +54,7 @@ def predict_float32(model: ModelRef, data: DataRef, images: int | None, batch_si
     return _answers("torch float32", TorchSession(network), data, images, batch_size)
 
 
-@stage("evaluate", rooms=ROOMS, versions=("torch", "torchvision"))
+@stage("evaluate", rooms=ROOMS, versions=("torch", "torchvision", "torchao"))
 def predict_int8(
     model: ModelRef,
     int8_state: ArtifactRef,

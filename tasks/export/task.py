@@ -8,12 +8,10 @@ from schemas.export import ExportConfig, ExportResult
 from schemas.model import ModelRef
 from tasks.caching import stage
 
+VERSIONS = ("torch", "torchvision", "torchao", "onnx", "onnxscript")
 
-@stage(
-    "export",
-    rooms=("artifacts", "models", "datasets"),
-    versions=("torch", "torchvision", "onnx"),
-)
+
+@stage("export", rooms=("artifacts", "models", "datasets"), versions=VERSIONS)
 def export(
     model: ModelRef,
     int8_state: ArtifactRef,
@@ -47,3 +45,23 @@ def export(
                 ".safetensors",
             ),
         )
+
+
+@stage("export", rooms=("artifacts", "models"), versions=VERSIONS)
+def export_float32(
+    model: ModelRef, quantization: QuantizationConfig, data: DataRef, config: ExportConfig
+) -> ArtifactRef:
+    """Write an FP32 network alone, by the exporter of the mode that ``quantization`` names."""
+    from tasks.artifacts.store import current_store
+    from tasks.export.to_onnx import export_onnx
+    from tasks.models.choose import choose, example_of
+    from tasks.models.float32 import load_float32
+    from tasks.models.quantizer import quantizer
+
+    store = current_store()
+    network = load_float32(model, store)
+    mode = choose(network, quantization, example_of(data.input_shape)).mode
+    with store.workspace() as folder:
+        file = folder / "float32.onnx"
+        export_onnx(network, data.input_shape, config, file, quantizer(mode).exporter)
+        return store.put_file("onnx", file)

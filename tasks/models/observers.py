@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.ao.quantization import (
     HistogramObserver,
     MinMaxObserver,
@@ -19,10 +20,34 @@ from tasks.models.clipping import (
     PerChannelMseObserver,
 )
 
+
+class FiniteHistogramObserver(HistogramObserver):
+    """PyTorch's own, which leaves infinities out without a word and breaks off at NaN.
+
+    Here both are in ``min_val`` or ``max_val`` from then on, as with every other observer.
+    """
+
+    min_val: Tensor
+    max_val: Tensor
+
+    def forward(self, x_orig: Tensor) -> Tensor:
+        """Count the values of ``x_orig``, a floating tensor of any shape; gives it back."""
+        if x_orig.numel() == 0:
+            return x_orig
+        low, high = torch.aminmax(x_orig.detach())
+        low, high = torch.minimum(self.min_val, low), torch.maximum(self.max_val, high)
+        if torch.isfinite(low + high):
+            super().forward(x_orig)
+        else:
+            self.min_val.copy_(low)
+            self.max_val.copy_(high)
+        return x_orig
+
+
 OBSERVERS: dict[str, type[ObserverBase]] = {
     "minmax": MinMaxObserver,
     "moving_average": MovingAverageMinMaxObserver,
-    "histogram": HistogramObserver,
+    "histogram": FiniteHistogramObserver,
     "percentile": PercentileObserver,
     "mse": MseObserver,
     "entropy": EntropyObserver,

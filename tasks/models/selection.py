@@ -55,7 +55,9 @@ class Selection:
     def quantized_layers(self, model: nn.Module, section: str) -> dict[str, nn.Module]:
         """The convolution and linear modules of ``model`` that the job wants in INT8, by name.
 
-        Raises InputError, naming the job's ``section`` that asks for them, where there are none.
+        Raises InputError, naming the job's ``section`` that asks for them, where there are none, or
+        where the weights of one are computed from other parameters and cannot be rounded by
+        themselves.
         """
         layers: dict[str, nn.Module] = {
             name: module
@@ -66,6 +68,13 @@ class Selection:
             raise InputError(
                 f"{section}: the job quantizes no layer: check quantization.include and exclude"
             )
+        for name, module in layers.items():
+            if "weight" not in module._parameters:
+                raise InputError(
+                    f"{section}: {name} computes its weights, by weight_norm or another "
+                    "parametrization: have the factory remove it, name the layer in "
+                    f"quantization.exclude, or leave {section} out of the job"
+                )
         return layers
 
     def why_float(self, name: str, kind: type[nn.Module] | None = None) -> str | None:

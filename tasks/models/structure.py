@@ -1,5 +1,6 @@
 """How the layers of a network hang together, from a symbolic trace of it."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,10 @@ _KEEPS_SCALE_CALLS = (torch.relu, nn.functional.relu, nn.functional.max_pool2d)
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer, and the BatchNorm that its output alone goes to."""
+    """A convolution or linear layer, and the BatchNorm that its output alone goes to.
+
+    A BatchNorm that is called more than once, or has no statistics or weight to fold, is none here.
+    """
 
     name: str
     module: Weighted
@@ -48,6 +52,12 @@ class Layer:
         """What is added to the layer's output per channel, BatchNorm included."""
         return self.module.bias if self.norm is None else self.norm.bias
 
+    @property
+    def outgoing(self) -> tuple[torch.Tensor, ...]:
+        """What scales with each channel of the layer's output: its first dimension is theirs."""
+        last = self.norm or self.module
+        return (last.weight,) if last.bias is None else (last.weight, last.bias)
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -61,7 +71,8 @@ def structure_of(model: nn.Module, purpose: str) -> Structure:
     """Layers and pairs of layers of an FP32 network in evaluation mode.
 
     A pair's first output reaches its second, and nothing else, through operations that keep a
-    channel's scale. Raises InputError, naming ``purpose``, where the network cannot be traced.
+    channel's scale, and the weights of both are theirs alone. Raises InputError, naming
+    ``purpose``, where the network cannot be traced.
     """
     try:
         graph = fx.symbolic_trace(model).graph
@@ -73,35 +84,50 @@ def structure_of(model: nn.Module, purpose: str) -> Structure:
         ) from error
     modules = dict(model.named_modules())
     called = [node for node in graph.nodes if node.op == "call_module"]
-    calls: dict[str, int] = {}
-    for node in called:
-        calls[str(node.target)] = calls.get(str(node.target), 0) + 1
+    calls = Counter(node.target for node in called)
     layers: dict[fx.Node, Layer] = {}
     ends: dict[fx.Node, fx.Node] = {}
     for node in called:
         module = modules[str(node.target)]
         # A layer that is called twice has two inputs: one correction would not suit both.
-        if not isinstance(module, Weighted) or calls[str(node.target)] > 1:
+        if not isinstance(module, Weighted) or calls[node.target] > 1:
             continue
         follower = _only_user(node)
-        norm = modules.get(str(follower.target)) if follower is not None else None
-        has_norm = isinstance(norm, nn.BatchNorm2d) and isinstance(module, nn.Conv2d)
-        layers[node] = Layer(str(node.target), module, norm if has_norm else None)
-        ends[node] = follower if has_norm and follower is not None else node
+        norm = _foldable(follower, modules, calls) if isinstance(module, nn.Conv2d) else None
+        layers[node] = Layer(str(node.target), module, norm)
+        ends[node] = node if norm is None or follower is None else follower
+    # Weights that are tied are here twice, and computed ones, such as weight_norm's, not at all.
+    held = Counter(id(p) for m in model.modules() for p in m._parameters.values())
     pairs = []
     for node, first in layers.items():
         reached = _next_layer(ends[node], modules)
         second = layers.get(reached) if reached is not None else None
-        if second is not None and isinstance(first.module, nn.Conv2d):
+        if second is None or not _convolutions(first, second):
+            continue
+        if all(held[id(tensor)] == 1 for tensor in (*first.outgoing, second.module.weight)):
             pairs.append((first, second))
-    same_kind = tuple(p for p in pairs if isinstance(p[1].module, nn.Conv2d))
-    return Structure(tuple(layers.values()), same_kind)
+    return Structure(tuple(layers.values()), tuple(pairs))
+
+
+def _convolutions(*layers: Layer) -> bool:
+    return all(isinstance(layer.module, nn.Conv2d) for layer in layers)
+
+
+def _foldable(
+    node: fx.Node | None, modules: dict[str, nn.Module], calls: Counter[fx.node.Target]
+) -> nn.BatchNorm2d | None:
+    """The BatchNorm that a node calls, where no other does and it has statistics and a weight."""
+    if node is None or node.op != "call_module" or calls[node.target] > 1:
+        return None
+    norm = modules[str(node.target)]
+    if not isinstance(norm, nn.BatchNorm2d) or not norm.affine or norm.running_var is None:
+        return None
+    return norm
 
 
 def _norm_factor(norm: nn.BatchNorm2d) -> torch.Tensor:
     assert norm.running_var is not None
-    factor = 1 / torch.sqrt(norm.running_var + norm.eps)
-    return factor if norm.weight is None else factor * norm.weight.detach()
+    return norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:

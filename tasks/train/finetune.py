@@ -57,6 +57,8 @@ def finetune(
         stopped = keeper.stopped
     model = rounding()
     model.load_state_dict(keeper.best)
+    stop_rounding(model)
+    model.eval()
     summary = FinetuneSummary(
         top1_before=keeper.top1_before,
         epochs=epochs,
@@ -66,7 +68,7 @@ def finetune(
         loss=keeper.best_loss,
         stopped=stopped,
     )
-    return stop_rounding(model).eval(), summary
+    return model, summary
 
 
 class _Keeper:

@@ -25,7 +25,8 @@ class NearTeacher(nn.Module):
 
     def __init__(self, teacher: nn.Module, config: FinetuneConfig) -> None:
         super().__init__()
-        self.teacher = copy.deepcopy(teacher).eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(teacher).requires_grad_(False)
+        self.teacher.eval()
         self._share = config.distillation
         self._smoothing = config.label_smoothing
 

@@ -10,6 +10,7 @@ integer-arithmetic-only inference" (arXiv:1712.05877), section 3; Bengio, Leonar
 (arXiv:1308.3432) for the straight-through gradient.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from schemas.convert import QuantizationConfig
+from schemas.errors import InputError
 from tasks.models.observers import activation_observer
 from tasks.models.selection import Selection
 
@@ -63,7 +65,7 @@ def simulate_rounding(
     """Have the layers that ``config`` quantizes round, in place, until ``stop_rounding``.
 
     The grids of inputs follow from ``batches``, float32[N, C, H, W], by the job's observers. Raises
-    InputError where the job quantizes no layer.
+    InputError where the job quantizes no layer, or an input is not finite.
     """
     selection = Selection(model, config)
     layers = selection.quantized_layers(model, "finetune")
@@ -82,6 +84,13 @@ def simulate_rounding(
     for handle in handles:
         handle.remove()
     for name, module in layers.items():
+        low, high = float(observers[name].min_val), float(observers[name].max_val)
+        # Of a layer that is not called, such as an auxiliary head, the one is inf, the other -inf.
+        if not math.isfinite(low + high) and not low > high:
+            raise InputError(
+                f"finetune: the input of {name} reached {low}..{high}, which is not finite: check "
+                "model.weights and data.mean/data.std"
+            )
         scale, _ = observers[name].calculate_qparams()
         module.add_module("rounded_input", RoundedInput(float(scale)))
         module.register_forward_pre_hook(_round_input)

@@ -64,6 +64,7 @@ def train(
     and threads gives the same weights, and so does one interrupted and continued from ``state``.
     A GPU's sums vary from run to run. ``objective`` takes the place of the labels' cross-entropy.
 
+    Of a tuple that a network with auxiliary heads gives while it trains, the first is its logits.
     Raises InputError where the network does not take the images, does not give one logit per class,
     or the loss stops being finite (DivergedError).
     """
@@ -108,7 +109,9 @@ def train(
         test_images=len(test_set),
         epochs=tuple(done),
     )
-    return model.cpu().to(memory_format=torch.contiguous_format).eval(), history
+    model.cpu().to(memory_format=torch.contiguous_format)
+    model.eval()  # Not in the line above: a network's own train() may return nothing.
+    return model, history
 
 
 class _Run:
@@ -126,6 +129,7 @@ class _Run:
         # and tensor cores compute in.
         self.model = model.to(device).to(memory_format=torch.channels_last)
         self.images = Images(dataset, device)
+        self.classes = len(dataset.classes)
         self.config = config
         self.device = device
         self.precision = precision
@@ -136,7 +140,7 @@ class _Run:
         self.learning_rate = 0.0
         self.before_epoch: Callable[[nn.Module, int], None] = lambda *_: None
         self.objective: Objective = self._labels_loss
-        self.forward: Callable[[Tensor], Tensor] = self.model
+        self.forward: Callable[[Tensor], object] = self.model
         if device.type == "cuda" and config.cuda_graphs:
             images = self.images.raw(torch.arange(self.batch, device=device))
             self.forward = graphed(self.model, self.images.normalised(images), precision)
@@ -185,7 +189,8 @@ class _Run:
 
     def _step(self, images: Tensor, labels: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
-            loss = self.objective(images, self.forward(images), labels)
+            logits = _first_output(self.forward(images), self.classes)
+            loss = self.objective(images, logits, labels)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -202,6 +207,18 @@ class _Run:
                 f"{self.learning_rate:.3g}: lower train.learning_rate "
                 f"({self.config.learning_rate:g})"
             )
+
+
+def _first_output(answer: object, classes: int) -> Tensor:
+    """The logits of a network in training, auxiliary heads' left out: float32[N, classes]."""
+    logits = answer[0] if isinstance(answer, tuple) else answer
+    if not isinstance(logits, Tensor) or logits.shape[1:] != (classes,):
+        shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"the network gives {shape} while it trains, and not the logits of {classes} classes, "
+            "or a tuple of which they are the first: name a factory whose network does"
+        )
+    return logits
 
 
 def _top1(model: nn.Module, images: Images) -> float:

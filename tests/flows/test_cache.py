@@ -12,7 +12,11 @@ from schemas.artifact import ArtifactRef
 from schemas.errors import InputError
 from schemas.job import Job
 from schemas.report import ReportResult
-from tasks.caching import source_digest
+from tasks.caching import origin, source_digest
+from tasks.calibrate.task import calibrate
+from tasks.convert.task import convert
+from tasks.evaluate.task import predict_float32, predict_int8
+from tasks.export.task import export, export_float32
 from tasks.runtimes.plans import open_plan
 from tests.flows.conftest import Workshop, small_job
 
@@ -36,6 +40,28 @@ def test_a_second_run_is_all_cached(
 ) -> None:
     assert warm.run(small_job()) == first_run[1]
     assert warm.ran() == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "users"),
+    [
+        ("torchao", {"calibrate", "convert", "export", "export_float32", "predict_int8"}),
+        ("onnxscript", {"export", "export_float32"}),
+    ],
+)
+def test_another_version_of_what_a_stage_computes_with_is_another_key(
+    package: str, users: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> set[tuple[str, str | None]]:
+        stages = (calibrate, convert, export, export_float32, predict_int8, predict_float32)
+        return {(stage.name, origin(stage.name, {})[1]) for stage in stages}
+
+    before = keys()
+    real = tasks.caching.version_of
+    monkeypatch.setattr(
+        tasks.caching, "version_of", lambda name: "0.1" if name == package else real(name)
+    )
+    assert {name for name, _ in keys() - before} == users
 
 
 @pytest.mark.thorough

@@ -5,15 +5,31 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.ao.quantization import HistogramObserver
 
-from schemas.convert import QuantizationConfig
+from schemas.convert import QuantizationConfig, QuantizedMode
+from schemas.errors import InputError
+from tasks.calibrate.observe import observe
 from tasks.models.observers import OBSERVERS, activation_observer, weight_observer
 from tasks.models.thresholds import mse_threshold, percentile_threshold
+from tests.models.prepare.networks import SHAPE
 
 CLIPPING = ("percentile", "mse", "entropy")
 HALF = 127.5
 """Steps of quint8 around 128 on each side."""
+
+
+class Standardising(nn.Module):
+    """Takes each image's mean off and divides by its standard deviation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True)
+        return self.fc(self.conv(x).relu().mean((2, 3)))
 
 
 def gaussian_with_outlier() -> Tensor:
@@ -97,11 +113,31 @@ def test_a_constant_activation_has_a_grid_that_holds_it(observer: str) -> None:
         assert int(zero_point) == 128
 
 
-@pytest.mark.parametrize("observer", CLIPPING)
-def test_values_that_are_not_finite_show_in_the_range(observer: str) -> None:
+@pytest.mark.parametrize("observer", list(OBSERVERS))
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+def test_values_that_are_not_finite_show_in_the_range(observer: str, value: str) -> None:
     made = activation_observer(observer, QuantizationConfig(observer=observer))()
-    made(torch.tensor([1.0, float("inf")]))
-    assert not torch.isfinite(made.max_val)
+    for batch in ([1.0, -2.0], [1.0, float(value)], [3.0, -2.0]):
+        made(torch.tensor(batch))
+    assert not torch.isfinite(made.max_val + made.min_val)
+
+
+def test_the_histogram_is_pytorchs_own() -> None:
+    batches = torch.randn(8, 1000, generator=torch.Generator().manual_seed(0)) ** 3
+    theirs = HistogramObserver(dtype=torch.quint8, qscheme=torch.per_tensor_symmetric)
+    for batch in batches:
+        theirs(batch)
+    assert cut_of("histogram", *batches) == float(theirs.calculate_qparams()[0]) * HALF
+
+
+@pytest.mark.parametrize("mode", ["eager", "pt2e"])
+def test_an_image_without_contrast_ends_a_calibration_in_one_line(mode: QuantizedMode) -> None:
+    """Its standard deviation of 0 makes NaN of it, whatever the observer."""
+    images = torch.randn(2, 8, *SHAPE, generator=torch.Generator().manual_seed(0))
+    images[1, 3] = 0.5
+    config = QuantizationConfig(mode=mode)
+    with pytest.raises(InputError, match=r"reached nan\.\.nan, which is not finite"):
+        observe(Standardising().eval(), images, config, images_sha256="")
 
 
 def test_weights_by_mean_square_lose_less_in_every_channel() -> None:

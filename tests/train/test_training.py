@@ -1,5 +1,6 @@
 """Training learns, repeats itself, and goes on where it stopped."""
 
+import copy
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from schemas.convert import QuantizationConfig
 from schemas.errors import InputError
+from schemas.finetune import FinetuneConfig
 from schemas.train import TrainConfig
 from tasks.datasets.dataset import Dataset, Indices, Pixels, Split
 from tasks.models.resnet import ResNet
+from tasks.train.finetune import finetune
+from tasks.train.rounding import simulate_rounding
 from tasks.train.state import StateFile
 from tasks.train.train import train
 
@@ -171,6 +176,56 @@ def test_a_network_of_the_wrong_size_is_refused_before_it_trains(noise: Dataset)
         train(lambda: ResNet((1,), (8,), 7, 1), noise, noise, config())
     with pytest.raises(InputError, match=r"does not take images of \[1, 8, 8\]"):
         train(lambda: ResNet((1,), (8,), 10, 3), noise, noise, config())
+
+
+class TwoHeads(nn.Module):
+    """As torchvision's GoogLeNet: a second head's logits too, while it trains."""
+
+    def __init__(self, aux: str = "second") -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten())
+        self.head, self.extra, self.aux = nn.Linear(288, 10), nn.Linear(288, 10), aux
+
+    def forward(self, x: Tensor) -> object:
+        x = self.body(x)
+        if not self.training:
+            return self.head(x)
+        if self.aux == "second":
+            return self.head(x), self.extra(x)
+        return (x, self.head(x)) if self.aux == "features" else {"logits": self.head(x)}
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)  # Nothing is returned, which nn.Module would do.
+
+
+def test_a_network_with_an_auxiliary_head_is_trained_by_its_own(noise: Dataset) -> None:
+    torch.manual_seed(0)
+    start = TwoHeads()
+    trained, history = train(lambda: copy.deepcopy(start), noise, noise, config(epochs=3))
+    assert history.epochs[-1].loss < history.epochs[0].loss
+    assert not trained.training
+    assert not torch.equal(trained.head.weight, start.head.weight)
+    assert torch.equal(trained.extra.weight, start.extra.weight)
+    quick = FinetuneConfig(epochs=1, batch_size=50, learning_rate=0.001, device="cpu")
+    images = [torch.from_numpy(noise.images(np.arange(50)))]
+    quantization = QuantizationConfig(mode="eager", observer="minmax")
+
+    def rounding() -> nn.Module:
+        return simulate_rounding(copy.deepcopy(trained), images, quantization)
+
+    tuned, summary = finetune(rounding, trained, noise, quick)
+    assert len(summary.epochs) == 1
+    assert tuned.state_dict().keys() == start.state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("aux", "what"), [("features", r"\[50, 288\]"), ("a dict", "dict")], ids=str
+)
+def test_a_network_without_logits_while_it_trains_is_refused(
+    noise: Dataset, aux: str, what: str
+) -> None:
+    with pytest.raises(InputError, match=f"the network gives {what} while it trains"):
+        train(lambda: TwoHeads(aux), noise, noise, config())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

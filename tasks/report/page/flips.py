@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.datasets.dataset import Dataset
+from tasks.datasets.dataset import Dataset, Pixels
 
 MOST_SHOWN = 24
 
@@ -57,9 +57,14 @@ def find_flips(
     ]
 
 
-def _data_url(pixels: NDArray[np.uint8]) -> str:
-    """uint8[C, H, W] as a PNG that a page can hold."""
-    picture = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+def _data_url(pixels: Pixels) -> str:
+    """uint8[C, H, W], or float32 on the 0..1 scale, as a PNG that a page can hold.
+
+    Of images that are neither colour nor grey it shows the first channel.
+    """
+    if pixels.dtype != np.uint8:
+        pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
+    picture = pixels.transpose(1, 2, 0) if len(pixels) in (3, 4) else pixels[0]
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

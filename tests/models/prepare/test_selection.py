@@ -118,7 +118,7 @@ def test_a_pattern_that_fits_nothing_is_refused_with_the_nearest(
 def test_a_module_can_have_an_observer_of_its_own(network: nn.Module) -> None:
     prepared = EAGER.prepare(network, config(observers={"conv2": "histogram"}), EXAMPLE)
     name = "activation_post_process"
-    assert type(prepared.get_submodule(f"conv2.{name}")) is HistogramObserver
+    assert isinstance(prepared.get_submodule(f"conv2.{name}"), HistogramObserver)
     assert type(prepared.get_submodule(f"conv10.{name}")) is MinMaxObserver
 
 
