@@ -90,3 +90,22 @@ def test_what_several_stages_depend_on_is_named_once(before: BuildRecord) -> Non
 
 def test_top1_on_other_images_is_not_held_against_it(before: BuildRecord) -> None:
     assert gates(before, figures(chain(), top1=0.90, images=1000), chain()) == ()
+
+
+def test_size_and_kernels_are_not_held_against_a_plan_of_the_other_precision(
+    before: BuildRecord,
+) -> None:
+    float32 = {"delivered": "float32", "speedups": (), "machine": None}
+    grown = figures(chain(), plan_bytes=3000, kernels=90, **float32)
+    assert gates(before, grown, chain()) == ()
+    shrunk = before.model_copy(update={"engines": (grown,)})
+    assert gates(shrunk, figures(chain()), chain()) == ()
+    (gate,) = gates(shrunk, figures(chain(), plan_bytes=4000, kernels=90, **float32), chain())
+    assert gate.name == "regression: openvino plan size"
+
+
+def test_top1_lost_to_the_other_precision_names_both_and_no_setting(before: BuildRecord) -> None:
+    stages = chain(images="4")
+    (gate,) = gates(before, figures(stages, top1=0.93, delivered="float32", speedups=()), stages)
+    assert gate.name == "regression: openvino top-1"
+    assert gate.detail.endswith("against build 7, which delivered int8, and this one float32")
