@@ -18,12 +18,10 @@ from flows.results import keep_results_in_store
 from schemas.artifact import ArtifactRef
 from schemas.data import DataRef
 from schemas.errors import InputError, nearest
-from schemas.evaluate import EvaluateResult
 from schemas.history import StageRecord
 from schemas.job import Job
 from schemas.model import ModelRef, NetworkRef
 from schemas.profiling import ProfileSources
-from schemas.publish import Package
 from schemas.report import BuiltEngine, ReportResult, ReportSources
 from schemas.train import TrainResult
 from tasks.caching import LIMIT_TAG, identity, origin
@@ -181,11 +179,14 @@ def build(job: Job, refresh: tuple[Stage, ...] = ()) -> ReportResult:
         findings=quantized.findings(layers, search),
         modules=quantized.modules,
     )
-    packed = _package(run, job, data, evaluation, built)
-    fell_behind = compare(job, evaluation, built, run.stages)
+    delivered = delivered_plans(job, evaluation, built)
+    packed = None
+    if job.publish is not None:
+        packed = run(package, job.name, job.publish, data, delivered, evaluation)
+    fell_behind = compare(job, evaluation, built, delivered, run.stages)
     result = run(report, job, data, evaluation, built, sources, packed, fell_behind)
     deliver(job, result)
-    record(job, evaluation, built, run.stages, result)
+    record(job, evaluation, built, delivered, run.stages, result)
     if packed is None:
         return result
     return result.model_copy(update={"publication": publish(packed, result)})
@@ -197,16 +198,6 @@ def train_only(job: Job, refresh: tuple[Stage, ...] = ()) -> TrainResult:
     """Make the job's checkpoint, and nothing else."""
     run = Runner(refresh)
     return _train(run, job, run(network, job.model), run(dataset, job.data))
-
-
-def _package(
-    run: Runner, job: Job, data: DataRef, evaluation: EvaluateResult, built: list[BuiltEngine]
-) -> Package | None:
-    """What is published if every gate passes; None where the job does not ask for it."""
-    if job.publish is None:
-        return None
-    engines = delivered_plans(job, evaluation, built)
-    return run(package, job.name, job.publish, data, engines, evaluation)
 
 
 def weights_of(run: Runner, job: Job, net: NetworkRef, data: DataRef) -> ArtifactRef:

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.artifact import ArtifactRef
 from schemas.base import Target
 from schemas.compare import Comparison
 from schemas.engine import LayerPair, LayerTable
@@ -34,9 +33,9 @@ class Finished:
 
     def graph(self, target: Target) -> Path:
         """The repaired graph of an engine. Raises StaleArtifactError where it is gone."""
-        ref = _graph_ref(self.report, target)
-        beside = None if self.folder is None else self.folder / f"{target}.onnx"
-        return beside if beside is not None and beside.is_file() else self.store.open(ref)
+        engine = next(x for x in self.report.engines if x.target == target)
+        beside = None if self.folder is None else self.folder / f"{engine.plans[-1].name}.onnx"
+        return beside if beside is not None and beside.is_file() else self.store.open(engine.graph)
 
 
 def find(store: Store, given: str) -> Finished:
@@ -92,10 +91,6 @@ def _graphs(left: Finished, right: Finished, target: Target) -> GraphDiff | str:
     except StaleArtifactError as error:
         return f"not compared: {error}"
     return diff(read_model(before), read_model(after))
-
-
-def _graph_ref(report: RunReport, target: Target) -> ArtifactRef:
-    return next(engine.graph for engine in report.engines if engine.target == target)
 
 
 def drawn(left: Finished, right: Finished) -> dict[Target, tuple[str | None, str | None]]:

@@ -123,7 +123,7 @@ def _figures(record: BuildRecord) -> str:
     for engine in record.engines:
         parts = [] if engine.top1 is None else [f"top-1 {engine.top1:.4f}"]
         parts += [f"{speedup.ratio:.2f}x of FP32" for speedup in engine.speedups[:1]]
-        told.append(f"{engine.engine} {', '.join(parts)}, {engine.plan_bytes / 1e6:.2f} MB")
+        told.append(f"{engine.name} {', '.join(parts)}, {engine.plan_bytes / 1e6:.2f} MB")
     return "; ".join(told)
 
 

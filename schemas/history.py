@@ -53,16 +53,29 @@ class EngineFigures(Strict):
     """What a delivered engine is measured by."""
 
     engine: Target
+    delivered: Literal["int8", "float32"] = Field(
+        default="int8",
+        # Older records do not have it, and their seal is over what they have.
+        exclude_if=lambda precision: precision == "int8",
+        description="which of its plans; int8 where it is left out",
+    )
     plan_sha256: Sha256
     top1: float | None = Field(description="as a fraction; None: not measured")
     drop_points: float | None = Field(description="top-1 lost against FP32, in points")
     images: PositiveInt | None = Field(
         default=None, description="test images that top-1 was measured on"
     )
-    speedups: tuple[Speedup, ...] = Field(description="over FP32 in the same run; empty: not run")
+    speedups: tuple[Speedup, ...] = Field(
+        description="over FP32 in the same run; empty: not run, or FP32 itself"
+    )
     machine: str | None = Field(description="where the speed was measured")
     plan_bytes: NonNegativeInt
     kernels: NonNegativeInt
+
+    @property
+    def name(self) -> str:
+        """Such as ``openvino``, and ``openvino float32`` where that plan is delivered."""
+        return self.engine if self.delivered == "int8" else f"{self.engine} {self.delivered}"
 
 
 class BuildRecord(Strict):

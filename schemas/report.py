@@ -1,6 +1,6 @@
 """The whole run on one page."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -55,12 +55,23 @@ class FurtherReport(Strict):
         return f"{self.manifest.engine}.{self.manifest.precision.replace('+', '-')}.plan"
 
 
+class NamedPlan(NamedTuple):
+    """A plan with what lies beside it in the run folder, all of one name."""
+
+    name: str
+    plan: ArtifactRef | None
+    graph: ArtifactRef | None
+    """The ONNX that it was compiled from. Either is None in a report of an older version only."""
+    manifest: Manifest
+    layers: LayerTable
+
+
 class EngineReport(Strict):
-    """One delivered engine, and the FP32 plan of the same compiler beside it."""
+    """One engine: its INT8 plan, and the FP32 plan of the same compiler beside it."""
 
     target: Target
-    plan: ArtifactRef
-    graph: ArtifactRef = Field(description="the repaired ONNX that it was compiled from")
+    plan: ArtifactRef = Field(description="the INT8 plan, as are its manifest and layers")
+    graph: ArtifactRef = Field(description="the repaired ONNX that the INT8 plan was compiled from")
     manifest: Manifest
     layers: LayerTable
     baseline: Manifest
@@ -75,6 +86,21 @@ class EngineReport(Strict):
     delivered_why: str = Field(default="", description="empty: the job leaves no choice")
     further: tuple[FurtherReport, ...] = ()
     not_run: str | None
+
+    @property
+    def plans(self) -> tuple[NamedPlan, ...]:
+        """The delivered plan, which has the engine's name; the INT8 plan is the last."""
+        int8 = NamedPlan(self.target, self.plan, self.graph, self.manifest, self.layers)
+        if self.delivered == "int8":
+            return (int8,)
+        float32 = NamedPlan(
+            self.target,
+            self.baseline_plan,
+            self.baseline_graph,
+            self.baseline,
+            self.baseline_layers,
+        )
+        return float32, int8._replace(name=f"{self.target}.int8")
 
 
 class RunReport(Strict):

@@ -113,13 +113,14 @@ def _rows(build: "BuildRecord") -> list[tuple[str, ...]]:
     for place, engine in enumerate(build.engines):
         speed = next(iter(engine.speedups), None)
         head = ("", "") if place else (f"{build.sequence}", f"{build.finished:%Y-%m-%d %H:%M}")
+        not_timed = "not run" if engine.delivered == "int8" else ""
         verdict = "" if place else "passed" if build.passed else f"{len(build.failed)} failed"
         rows.append(
             (
                 *head,
-                engine.engine,
+                engine.name,
                 "" if engine.top1 is None else f"{engine.top1:.4f}",
-                f"{speed.ratio:.2f}x on {threads_of(speed.threads)}" if speed else "not run",
+                f"{speed.ratio:.2f}x on {threads_of(speed.threads)}" if speed else not_timed,
                 f"{engine.plan_bytes / 1e6:.2f}",
                 f"{engine.kernels}",
                 verdict,

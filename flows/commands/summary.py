@@ -57,12 +57,21 @@ def print_summary(store: Store, result: ReportResult) -> None:
     speedups = {x.engine: x for part in report.latencies for x in reversed(part.speedups)}
     for e in report.engines:
         speed = speedups.get(e.target)
+        *float32, int8 = e.plans
+        for y in float32:
+            engines.add_row(
+                f"{e.target} float32",
+                _on_int8(y.layers),
+                f"{y.layers.kernels}",
+                "",
+                f"{y.name}.plan",
+            )
         engines.add_row(
             e.target,
-            _on_int8(e.layers),
-            f"{e.layers.kernels}",
+            _on_int8(int8.layers),
+            f"{int8.layers.kernels}",
             _threads(speed) if speed else "not run here",
-            f"{e.target}.plan",
+            f"{int8.name}.plan",
         )
         for x in e.further:
             engines.add_row(

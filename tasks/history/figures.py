@@ -1,8 +1,10 @@
 """What a finished build is measured by, read from what its stages stored."""
 
 import platform
+from collections.abc import Sequence
 
-from schemas.engine import LayerTable, Manifest
+from schemas.artifact import ArtifactRef
+from schemas.engine import EngineResult, LayerTable, Manifest
 from schemas.evaluate import Accuracy, EvaluationReport
 from schemas.history import EngineFigures
 from schemas.profiling import LatencyReport
@@ -17,26 +19,49 @@ PACKAGES = (
 
 
 def figures_of(
-    store: Store, evaluation: EvaluationReport, built: list[BuiltEngine]
+    store: Store,
+    evaluation: EvaluationReport,
+    built: list[BuiltEngine],
+    delivered: Sequence[tuple[EngineResult, ArtifactRef]],
 ) -> tuple[EngineFigures, ...]:
-    """Accuracy, speed, size and kernels of each delivered engine."""
-    return tuple(_figures(store, evaluation, engine) for engine in built)
+    """Accuracy, speed, size and kernels of what is ``delivered`` of each engine."""
+    return tuple(
+        _figures(store, evaluation, engine, plan)
+        for engine, (plan, _) in zip(built, delivered, strict=True)
+    )
 
 
-def _figures(store: Store, evaluation: EvaluationReport, engine: BuiltEngine) -> EngineFigures:
+def _figures(
+    store: Store, evaluation: EvaluationReport, engine: BuiltEngine, plan: EngineResult
+) -> EngineFigures:
+    manifest = store.load(plan.manifest, Manifest)
+    kernels = store.load(plan.layers, LayerTable).kernels
+    if manifest.precision == "float32":
+        float32 = evaluation.accuracies[0]
+        return EngineFigures(
+            engine=engine.target,
+            delivered="float32",
+            plan_sha256=plan.plan.sha256,
+            top1=float32.top1,
+            drop_points=0.0,
+            images=float32.images,
+            speedups=(),
+            machine=None,
+            plan_bytes=manifest.plan_bytes,
+            kernels=kernels,
+        )
     accuracy = _accuracy_of(evaluation.accuracies, engine)
-    manifest = store.load(engine.int8.manifest, Manifest)
     latency = None if engine.latency is None else store.load(engine.latency.report, LatencyReport)
     return EngineFigures(
         engine=engine.target,
-        plan_sha256=engine.int8.plan.sha256,
+        plan_sha256=plan.plan.sha256,
         top1=None if accuracy is None else accuracy.top1,
         drop_points=None if accuracy is None else accuracy.drop_points,
         images=None if accuracy is None else accuracy.images,
         speedups=() if latency is None else latency.speedups,
         machine=None if latency is None else latency.machine,
         plan_bytes=manifest.plan_bytes,
-        kernels=store.load(engine.int8.layers, LayerTable).kernels,
+        kernels=kernels,
     )
 
 

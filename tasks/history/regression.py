@@ -44,13 +44,17 @@ def _losses(
 ) -> Iterator[tuple[str, str, list[StageRecord]]]:
     """What fell behind: the figure, its story, and the stages that it came from."""
     plan = upstream(stages, {now.plan_sha256})
+    # Where one delivers INT8 and the other FP32, the job's gates say what that may lose: compared
+    # is the FP32 network.
+    alike = was.delivered == now.delivered
+    old_top1, top1 = (x.top1 if alike else _float32_top1(x) for x in (was, now))
     # Top-1 on other images is another figure: accuracy.images was changed in between.
-    if was.top1 is not None and now.top1 is not None and was.images == now.images:
-        lost = 100 * (was.top1 - now.top1)
+    if old_top1 is not None and top1 is not None and was.images == now.images:
+        lost = 100 * (old_top1 - top1)
         if lost > config.max_top1_loss_points + TINY:
             yield (
-                "top-1",
-                f"{was.top1:.4f} -> {now.top1:.4f} (at most {config.max_top1_loss_points:g} points "
+                "top-1" if alike else "FP32 top-1",
+                f"{old_top1:.4f} -> {top1:.4f} (at most {config.max_top1_loss_points:g} points "
                 "may be lost)",
                 _with_users(stages, now, "evaluate"),
             )
@@ -64,12 +68,20 @@ def _losses(
                     f"{config.max_speedup_loss:.0%} may be lost)",
                     _with_users(stages, now, "profiling"),
                 )
+    if not alike:
+        return
     for name, old_count, count, allowed in (
         ("plan size", was.plan_bytes, now.plan_bytes, config.max_size_growth),
         ("kernels", was.kernels, now.kernels, config.max_kernel_growth),
     ):
         if count > old_count * (1 + allowed) + TINY:
             yield name, f"{old_count:,} -> {count:,} (at most {allowed:.0%} more)", plan
+
+
+def _float32_top1(figures: EngineFigures) -> float | None:
+    if figures.top1 is None or figures.drop_points is None:
+        return None
+    return figures.top1 + figures.drop_points / 100
 
 
 def _with_users(

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from prefect import task
 from prefect.runtime import flow_run
 
+from schemas.artifact import ArtifactRef
 from schemas.base import Gate
+from schemas.engine import EngineResult
 from schemas.evaluate import EvaluateResult, EvaluationReport
 from schemas.history import BuildRecord, StageRecord
 from schemas.job import Job
@@ -18,9 +20,13 @@ log = logging.getLogger("enginesmith")
 
 @task(name="compare", task_run_name="compare with the last good build")
 def compare(
-    job: Job, evaluation: EvaluateResult, built: list[BuiltEngine], stages: list[StageRecord]
+    job: Job,
+    evaluation: EvaluateResult,
+    built: list[BuiltEngine],
+    delivered: list[tuple[EngineResult, ArtifactRef]],
+    stages: list[StageRecord],
 ) -> tuple[Gate, ...]:
-    """A failed gate for each figure that fell behind the job's last good build."""
+    """A failed gate for each figure of what is delivered that fell behind the last good build."""
     from tasks.history.figures import dependencies, figures_of
     from tasks.history.records import read_history
     from tasks.history.regression import regressions
@@ -31,7 +37,8 @@ def compare(
         log.warning("history of %s: %s %s: passed over", job.name, damaged.key, damaged.reason)
     if job.regression is None or history.last_good is None:
         return ()
-    figures = figures_of(store, store.load(evaluation.report, EvaluationReport), built)
+    accuracies = store.load(evaluation.report, EvaluationReport)
+    figures = figures_of(store, accuracies, built, delivered)
     return regressions(history.last_good, figures, stages, dependencies(), job.regression)
 
 
@@ -40,6 +47,7 @@ def record(
     job: Job,
     evaluation: EvaluateResult,
     built: list[BuiltEngine],
+    delivered: list[tuple[EngineResult, ArtifactRef]],
     stages: list[StageRecord],
     result: ReportResult,
 ) -> BuildRecord:
@@ -75,7 +83,9 @@ def record(
             stages=tuple(stages),
             versions=dependencies(),
             machine=machine_of(store, built),
-            engines=figures_of(store, store.load(evaluation.report, EvaluationReport), built),
+            engines=figures_of(
+                store, store.load(evaluation.report, EvaluationReport), built, delivered
+            ),
             report=result.json_report,
         ),
     )

@@ -50,13 +50,10 @@ def package_run(store: Store, report: RunReport, config: PublishConfig | None = 
 
 
 def _delivered(engine: EngineReport) -> Engine:
-    if engine.delivered == "int8":
-        return built_engine(engine.plan, engine.graph, engine.manifest, engine.layers)
-    if engine.baseline_plan is None or engine.baseline_graph is None:
+    _, plan, graph, manifest, layers = engine.plans[0]
+    if plan is None or graph is None:
         raise InputError(
             f"the report is of an older version and does not name {engine.target}'s FP32 plan and "
             "graph, which the run delivers: run the job again"
         )
-    return built_engine(
-        engine.baseline_plan, engine.baseline_graph, engine.baseline, engine.baseline_layers
-    )
+    return built_engine(plan, graph, manifest, layers)

@@ -44,11 +44,8 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
         "report.html": result.page,
     }
     for engine in report.engines:
-        files[f"{engine.target}.plan"] = engine.plan
-        if engine.delivered == "float32" and engine.baseline_plan is not None:
-            files[f"{engine.target}.int8.plan"] = engine.plan
-            files[f"{engine.target}.plan"] = engine.baseline_plan
-        files[f"{engine.target}.onnx"] = engine.graph
+        files |= {f"{x.name}.plan": x.plan for x in engine.plans if x.plan is not None}
+        files |= {f"{x.name}.onnx": x.graph for x in engine.plans if x.graph is not None}
         files |= {x.file_name: x.plan for x in engine.further}
     folder = run_folder(store, job_name)
     folder.parent.mkdir(exist_ok=True)
@@ -58,13 +55,10 @@ def lay_out(store: Store, job_name: str, result: ReportResult) -> Path:
         for name, ref in files.items():
             shutil.copyfile(store.open(ref), fresh / name)
         for engine in report.engines:
-            plan = fresh / f"{engine.target}.plan"
-            if engine.delivered == "float32":
-                write_beside(plan, engine.baseline, engine.baseline_layers)
-                plan = fresh / f"{engine.target}.int8.plan"
-            write_beside(plan, engine.manifest, engine.layers)
-            for x in engine.further:
-                write_beside(fresh / x.file_name, x.manifest, x.layers)
+            for x in engine.plans:
+                write_beside(fresh / f"{x.name}.plan", x.manifest, x.layers)
+            for y in engine.further:
+                write_beside(fresh / y.file_name, y.manifest, y.layers)
         put_in_place(fresh, folder, scratch)
     return folder
 

@@ -49,6 +49,11 @@ def _engines(report: RunReport) -> str:
     rows = [row for engine in report.engines for row in _engine_rows(engine)]
     header = ("plan", "precision", "kernels", "convs INT8", "convs float", "MB", "built in s")
     notes = [f"- {e.target}: {e.not_run}" for e in report.engines if e.not_run is not None]
+    notes += [
+        f"- {e.target}.plan is {e.delivered}: {plain(e.delivered_why)}"
+        for e in report.engines
+        if e.delivered_why
+    ]
     return "\n\n".join(["## Engines", table(header, rows), *(["\n".join(notes)] if notes else [])])
 
 
@@ -105,5 +110,6 @@ def _published(report: RunReport) -> str:
 
 def _origins(report: RunReport) -> str:
     versions = table(("package", "version"), report.versions.items())
-    plans = table(("plan", "sha256"), [(e.target, f"`{e.plan.sha256}`") for e in report.engines])
+    named = [x for e in report.engines for x in e.plans]
+    plans = table(("plan", "sha256"), [(x.name, f"`{x.manifest.plan_sha256}`") for x in named])
     return f"## Origins\n\n{plans}\n\n{versions}"

@@ -1,5 +1,6 @@
 """Accuracy work that a job turns on: done, cached, and in the report."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from schemas.findings import Findings
 from schemas.publish import Served
 from schemas.report import RunReport
+from tasks.history.records import read_history
 from tasks.publish.latest import latest_folder
 from tasks.publish.publish import package_run
 from tasks.report.findings import answers_line, work_lines
@@ -104,30 +106,36 @@ def test_a_bound_that_no_assignment_reaches_gives_the_best_and_fails(workshop: W
 
 
 @pytest.mark.thorough
-def test_where_float_is_delivered_float_is_published(workshop: Workshop) -> None:
-    lossy = job(
-        quantization={"observer": "percentile", "percentile": 90.0},
+def test_where_float_is_delivered_float_is_judged_and_published(warm: Workshop) -> None:
+    """After a good build that delivered INT8."""
+    lossy = small_job(
+        quantization={"observer": "percentile", "percentile": 60.0},
         # Clipped alike, PyTorch and the engine still round otherwise here and there.
         surgery={"min_top1_agreement": 0.0, "max_difference_steps": 500, "max_noise_ratio": 2},
         deliver="fastest_within_accuracy",
         publish={"formats": ["folder"], "engines": ["openvino", "onnxruntime"]},
     )
-    result = workshop.run(lossy)
-    report = workshop.report(result)
+    result = warm.run(lossy)
+    report = warm.report(result)
+    assert result.passed, report.gates
     assert result.publication is not None
     assert result.publication.promoted
     assert report.engines[0].delivered == "float32"
-    folder = latest_folder(workshop.store, "small") / "folder"
+    folder = latest_folder(warm.store, "small") / "folder"
     served = Served.model_validate_json((folder / "manifest.json").read_bytes())
     float32 = report.accuracies[0].top1
     assert [(x.precision, x.top1) for x in served.engines] == [("float32", float32)] * 2
-    delivered = (workshop.root / "runs/small/openvino.plan").read_bytes()
+    delivered = (warm.root / "runs/small/openvino.plan").read_bytes()
     assert (folder / "openvino.plan").read_bytes() == delivered
+    before, now = read_history(warm.store, "small").builds
+    assert (before.engines[0].delivered, now.engines[0].delivered) == ("int8", "float32")
+    assert (now.baseline, now.engines[0].top1) == (1, float32)
+    assert now.engines[0].plan_sha256 == hashlib.sha256(delivered).hexdigest()
     operators = {node.op_type for node in onnx.load(folder / "onnxruntime.onnx").graph.node}
     assert "Conv" in operators
     assert "QuantizeLinear" not in operators
     # Published by hand, the run is the same version.
-    assert package_run(workshop.store, report).version == result.publication.version
+    assert package_run(warm.store, report).version == result.publication.version
 
 
 @pytest.mark.thorough

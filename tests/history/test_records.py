@@ -12,7 +12,7 @@ from flows.cli import app
 from schemas.errors import InputError
 from tasks.artifacts.store import Store
 from tasks.history.records import append, job_names, named_history, read_history
-from tests.history.builds import MIDNIGHT, build
+from tests.history.builds import MIDNIGHT, build, chain, figures
 
 
 @pytest.fixture
@@ -43,6 +43,17 @@ def test_two_builds_that_end_at_once_are_both_kept(store: Store) -> None:
     append(store, build(store, 1, run="run-a"))
     append(store, build(store, 1, run="run-b"))
     assert {x.run for x in read_history(store, "small").builds} == {"run-a", "run-b"}
+
+
+def test_a_record_of_before_it_said_what_is_delivered_is_whole(store: Store) -> None:
+    append(store, build(store, 1))
+    assert "delivered" not in record_file(store, 1).read_text(encoding="utf-8")
+    append(store, build(store, 2, engines=(figures(chain(), delivered="float32"),)))
+    history = read_history(store, "small")
+    assert [x.engines[0].delivered for x in history.builds] == ["int8", "float32"]
+    assert history.damaged == ()
+    said = CliRunner().invoke(app, ["history", "small", "--artifacts", store.location]).output
+    assert said.count("openvino float32") == 1
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,28 @@ def test_what_several_stages_depend_on_is_named_once(before: BuildRecord) -> Non
 
 def test_top1_on_other_images_is_not_held_against_it(before: BuildRecord) -> None:
     assert gates(before, figures(chain(), top1=0.90, images=1000), chain()) == ()
+
+
+FLOAT32 = {"delivered": "float32", "top1": 0.941, "drop_points": 0.0, "speedups": ()}
+"""Of the build before: it has 0.94 in INT8, 0.1 points less than FP32."""
+
+
+def test_of_int8_and_float_only_the_fp32_network_is_compared(before: BuildRecord) -> None:
+    float32 = figures(chain(), plan_bytes=3000, kernels=90, **FLOAT32)
+    assert gates(before, float32, chain()) == ()
+    earlier = before.model_copy(update={"engines": (float32,)})
+    lossy = figures(chain(), top1=0.936, drop_points=0.5)
+    assert gates(earlier, lossy, chain()) == ()
+    stages = chain(data="other images")
+    worse = figures(stages, **FLOAT32 | {"top1": 0.937})
+    for build_before, now in ((before, worse), (earlier, figures(stages, top1=0.936))):
+        (gate,) = gates(build_before, now, stages)
+        assert gate.name == "regression: openvino FP32 top-1"
+        assert "0.9410 -> 0.9370 (at most 0.3 points may be lost)" in gate.detail
+        assert "changed at dataset" in gate.detail
+
+
+def test_two_plans_of_float_are_compared_like_any(before: BuildRecord) -> None:
+    earlier = before.model_copy(update={"engines": (figures(chain(), **FLOAT32),)})
+    (gate,) = gates(earlier, figures(chain(), plan_bytes=1200, **FLOAT32), chain())
+    assert gate.name == "regression: openvino plan size"

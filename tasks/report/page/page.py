@@ -90,7 +90,7 @@ def render_page(
 def _headline(report: RunReport) -> list[Accuracy]:
     """The FP32 network's accuracy and the delivered engines'."""
     float32, *others = report.accuracies
-    engines = {f"{engine.target} int8" for engine in report.engines}
+    engines = {f"{x.target} int8" for x in report.engines if x.delivered == "int8"}
     return [float32, *(a for a in others if a.name in engines)]
 
 
