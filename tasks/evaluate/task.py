@@ -27,19 +27,17 @@ def _answers(
     name: str, session: "Session", data: DataRef, images: int | None, batch_size: int
 ) -> Logits:
     """Logits of one form of the network over the test images, stored."""
-    import numpy as np
     from safetensors.numpy import save
 
     from tasks.artifacts.store import current_store
     from tasks.datasets.open import open_dataset
-    from tasks.evaluate.predict import predict
+    from tasks.evaluate.predict import measured_on, predict
 
     test_set = open_dataset(data.config, "test")
-    count = min(images or len(test_set), len(test_set))
-    chosen = np.arange(count, dtype=np.int64)
+    chosen = measured_on(len(test_set), images)
     batches = test_set.batches(batch_size, chosen, f"evaluate {name}")
     logits = predict(session, (batch.images for batch in batches), data.num_classes, name)
-    file = save({"logits": logits, "labels": test_set.labels[:count]})
+    file = save({"logits": logits, "labels": test_set.labels[chosen], "indices": chosen})
     return Logits(name=name, file=current_store().put_bytes("logits", file, ".safetensors"))
 
 
