@@ -1,6 +1,8 @@
 """Contenders from what a user has: ONNX files, plans, and folders of plans."""
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schemas.base import Target
@@ -21,7 +23,8 @@ class Source:
     target: Target
     precision: str
     input: TensorInfo
-    in_folder: bool = False
+    folders: int = 0
+    """How many of the folders that it lies in its name has, to tell it from others."""
 
     @property
     def is_graph(self) -> bool:
@@ -29,8 +32,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        path = self.path.absolute()
-        name = f"{path.parent.name}/{path.name}" if self.in_folder else path.name
+        name = Path(*self.path.absolute().parts[-1 - self.folders :])
         return f"{self.target} {self.precision} {name}"
 
     def contender(self, size_px: int | None, folder: Path) -> Contender:
@@ -39,9 +41,9 @@ class Source:
         Raises InputError where it does not run here, or not at that size.
         """
         if self.is_graph:
-            graph = self.path if size_px is None else graph_at_size(self.path, size_px, folder)
-            place = folder / f"{graph.stem}-{self.target}-{size_px}"
-            place.mkdir(exist_ok=True)
+            # Its own: others may have the same file name.
+            place = Path(tempfile.mkdtemp(dir=folder))
+            graph = self.path if size_px is None else graph_at_size(self.path, size_px, place)
             return graph_contender(self.name, self.precision, self.target, graph, place)
         if size_px is not None and any(side not in (-1, size_px) for side in self.input.shape[2:]):
             raise InputError(
@@ -71,6 +73,23 @@ def sources_of(path: Path, engine: Target) -> tuple[list[Source], list[str]]:
             "machine with its GPU"
         )
     return [source], []
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources under names that differ, with as many folders in them as that takes.
+
+    Raises InputError where two are the same file for the same engine.
+    """
+    found: list[Source] = []
+    for source in sources:
+        alike = [x for x in sources if x.name == source.name]
+        if len({x.path.resolve() for x in alike}) < len(alike):
+            raise InputError(f"{source.name} is named twice: compare it with something else")
+        folders = 0
+        while len({replace(x, folders=folders).name for x in alike}) < len(alike):
+            folders += 1
+        found.append(replace(source, folders=folders))
+    return found
 
 
 def shape_text(tensor: TensorInfo) -> str:

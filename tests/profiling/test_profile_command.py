@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from flows.cli import app
+from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
 from schemas.profiling import LatencyReport
+from tasks.engine.build import build_engine
 from tasks.runtimes import gpu, tensorrt_rtx
-from tasks.runtimes.plans import manifest_path, read_manifest, sealed
+from tasks.runtimes.openvino import OpenVinoRuntime
+from tasks.runtimes.plans import manifest_path, read_manifest, sealed, write_beside
 
 QUICK = ["--rounds", "2", "--calls", "4", "--warmup", "1", "--threads", "1"]
 
@@ -63,6 +66,38 @@ def test_a_plan_against_the_other_engine(graphs: Path) -> None:
     assert names(report) == ["openvino int8 openvino.plan", "openvino int8 int8.onnx"]
     report = run(graphs / "int8.onnx", "--vs", "onnxruntime")
     assert names(report) == ["openvino int8 int8.onnx", "onnxruntime int8 int8.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("file", "options"), [("a.plan", []), ("a.onnx", []), ("a.onnx", ["--size", 16])]
+)
+def test_files_of_one_name_are_told_apart_by_as_many_folders_as_it_takes(
+    graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, options: list[Any]
+) -> None:
+    """A night's plan against the one of the night before, where both folders have one name."""
+    nights = [tmp_path / night / "runs" / "q" for night in ("mon", "tue")]
+    for scale, night in enumerate(nights, 1):
+        night.mkdir(parents=True)
+        model = onnx.load(graphs / "int8.onnx")
+        next(x for x in model.graph.initializer if x.name == "scale").CopyFrom(
+            numpy_helper.from_array(np.array(scale / 10, np.float32), "scale")
+        )
+        onnx.save(model, night / "a.onnx")
+        built = build_engine(
+            night / "a.onnx", "openvino", "int8", OpenVinoConfig(), night / "a.plan"
+        )
+        write_beside(night / "a.plan", *built)
+    opened: list[bytes] = []
+    open_plan = OpenVinoRuntime.open
+
+    def noted(self: OpenVinoRuntime, plan: Path, *, threads: int = 0) -> Any:
+        opened.append(plan.read_bytes())
+        return open_plan(self, plan, threads=threads)
+
+    monkeypatch.setattr(OpenVinoRuntime, "open", noted)
+    report = run(nights[0] / file, "--vs", nights[1] / file, *options)
+    assert names(report) == [f"openvino int8 {night}/runs/q/{file}" for night in ("mon", "tue")]
+    assert len(set(opened)) == len(opened) == 2
 
 
 def test_a_folder_is_its_plans(graphs: Path) -> None:
