@@ -52,7 +52,8 @@ def build(
         --option compute_capability=8.9 --option contract.convs_int8=all
     """
     from schemas.errors import InputError
-    from tasks.engine.build import already_built, build_engine, check_target, precision_of
+    from tasks.engine.build import already_built, build_engine, check_target
+    from tasks.runtimes.onnx_file import precision_of
     from tasks.runtimes.plans import write_beside
 
     log_to_stderr(quiet=quiet)

@@ -10,7 +10,7 @@ from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
 from tasks.engine.contract import check_contract
 from tasks.engine.half import to_half
-from tasks.runtimes.onnx_file import graph_digest, read_structure
+from tasks.runtimes.onnx_file import graph_digest, precision_of
 from tasks.runtimes.onnx_names import OnnxNames
 from tasks.runtimes.plans import check_plan, layers_path, read_manifest, sealed
 from tasks.runtimes.registry import runtime
@@ -99,14 +99,3 @@ def check_target(plan: Path) -> None:
         raise InputError(f"there is no folder {plan.parent} to write the plan to: make it first")
     if not os.access(plan.parent, os.W_OK):
         raise InputError(f"folder {plan.parent} cannot be written to: name another with -o")
-
-
-def precision_of(graph: Path) -> Precision:
-    """What a graph computes in, from its Q/DQ and the type of its weights."""
-    import onnx
-
-    model = read_structure(graph)
-    half = any(x.data_type == onnx.TensorProto.FLOAT16 for x in model.graph.initializer)
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
-        return "int8+fp16" if half else "int8"
-    return "float16" if half else "float32"

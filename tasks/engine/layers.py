@@ -15,7 +15,8 @@ from schemas.engine import (
     TensorRtRtxConfig,
 )
 from schemas.errors import InputError
-from tasks.engine.build import build_engine, precision_of
+from tasks.engine.build import build_engine
+from tasks.runtimes.onnx_file import precision_of
 from tasks.runtimes.plans import check_plan, layers_path, manifest_path, read_manifest
 from tasks.runtimes.trt import inspector
 from tasks.runtimes.trt.engine import layers_on_gpu

@@ -10,7 +10,7 @@ from schemas.engine import TensorInfo
 from schemas.errors import InputError
 from tasks.profiling.contenders import Contender, graph_contender, plan_contender
 from tasks.profiling.resize import graph_at_size
-from tasks.runtimes.onnx_file import read_structure
+from tasks.runtimes.onnx_file import precision_of, read_structure
 from tasks.runtimes.plans import check_plan, read_manifest
 from tasks.runtimes.registry import runtime
 
@@ -133,9 +133,7 @@ def _graph(path: Path, engine: Target) -> Source:
         for value in model.graph.input
         if value.name not in constants
     )
-    quantized = any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-    tensor = _image_input(path, inputs)
-    return Source(path, engine, "int8" if quantized else tensor.dtype, tensor)
+    return Source(path, engine, precision_of(path), _image_input(path, inputs))
 
 
 def _image_input(path: Path, inputs: tuple[TensorInfo, ...]) -> TensorInfo:

@@ -16,6 +16,7 @@ from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
 from schemas.profiling import LatencyReport
 from tasks.engine.build import build_engine
+from tasks.engine.half import to_half
 from tasks.runtimes import gpu, tensorrt_rtx
 from tasks.runtimes.openvino import OpenVinoRuntime
 from tasks.runtimes.plans import manifest_path, read_manifest, sealed, write_beside
@@ -125,6 +126,27 @@ def test_a_plan_for_another_gpu_is_refused(
     monkeypatch.setattr(tensorrt_rtx.TensorRtRtxRuntime, "cannot_run", lambda _self: None)
     with pytest.raises(InputError, match=r"built for compute capability 8\.6, and NVIDIA L4 has 8"):
         run(plan)
+
+
+def test_a_graph_is_named_after_what_it_computes_in_not_after_its_images(
+    graphs: Path, tmp_path: Path
+) -> None:
+    to_half(graphs / "float.onnx", tmp_path / "half.onnx")
+    mixed = onnx.load(graphs / "int8.onnx")
+    # Its classifier in float16, as surgery leaves it with --precision int8+fp16.
+    weights = next(x for x in mixed.graph.initializer if x.name == "fc")
+    half = numpy_helper.to_array(weights).astype(np.float16)
+    weights.CopyFrom(numpy_helper.from_array(half, "fc"))
+    classifier = mixed.graph.node[-1]
+    before = helper.make_node("Cast", ["f"], ["f16"], to=TensorProto.FLOAT16)
+    after = helper.make_node("Cast", ["l16"], ["logits"], to=TensorProto.FLOAT)
+    classifier.input[0], classifier.output[0] = "f16", "l16"
+    mixed.graph.node.insert(len(mixed.graph.node) - 1, before)
+    mixed.graph.node.append(after)
+    onnx.save(mixed, tmp_path / "mixed.onnx")
+    report = run(tmp_path / "half.onnx", "--vs", tmp_path / "mixed.onnx")
+    assert names(report) == ["openvino float16 half.onnx", "openvino int8+fp16 mixed.onnx"]
+    assert [row.precision for row in report.latencies] == ["float16", "int8+fp16"]
 
 
 def multi_input(path: Path) -> Path:
