@@ -6,7 +6,7 @@ from schemas.artifact import ArtifactRef
 from schemas.base import Target
 from schemas.convert import QuantizationConfig
 from schemas.data import DataRef
-from schemas.engine import EngineResult
+from schemas.engine import EngineResult, Manifest
 from schemas.evaluate import AccuracyConfig, EvaluateResult, Logits
 from schemas.model import ModelRef
 from schemas.sweep import SweepCandidate, SweepResult
@@ -91,7 +91,9 @@ def predict_engine(
     """Answers of a compiled engine."""
     from tasks.artifacts.store import current_store
 
-    session = runtime(target).open(current_store().open(engine.plan))
+    store = current_store()
+    manifest = store.load(engine.manifest, Manifest)
+    session = runtime(target).open(store.open(engine.plan), manifest=manifest)
     return _answers(f"{target} int8", session, data, images, batch_size)
 
 

@@ -50,8 +50,9 @@ class Source:
                 f"plan {self.path.name} is for images of {shape_text(self.input)}: profile its "
                 "ONNX file to see another size"
             )
-        check_plan(self.path, read_manifest(self.path))
-        return plan_contender(self.name, self.precision, self.target, self.path)
+        manifest = read_manifest(self.path)
+        check_plan(self.path, manifest)
+        return plan_contender(self.name, self.precision, self.target, self.path, manifest)
 
 
 def sources_of(path: Path, engine: Target) -> tuple[list[Source], list[str]]:

@@ -212,7 +212,11 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
     cuda.Device(0).retain_primary_context().push()
     # pycuda aborts the process that ends with a context on its stack.
     atexit.register(cuda.Context.pop)
-    network = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(plan.read_bytes())
+    runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    # A version-compatible plan has TensorRT's lean runtime in it, which is code for the CPU.
+    if _built_with(plan).get("version_compatible"):
+        runtime.engine_host_code_allowed = True
+    network = runtime.deserialize_cuda_engine(plan.read_bytes())
     if network is None:
         raise UnusableError(
             f"{plan}: {module} cannot load it here: take it to the GPU and version it was built "
@@ -248,6 +252,15 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
         return in_batches(once, size)
     smallest, _, largest = (shape[0] for shape in network.get_tensor_profile_shape(given, 0))
     return in_batches(once, largest, smallest)
+
+
+def _built_with(plan: Path) -> dict[str, Any]:
+    """The options that a plan was built with, from its own manifest beside it."""
+    manifest = plan.with_name(f"{plan.name}.manifest.json")
+    if not manifest.is_file():
+        return {}
+    options: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["options"]
+    return options
 
 
 OPENERS: dict[str, Callable[[Path], Engine]] = {

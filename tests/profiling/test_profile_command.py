@@ -91,9 +91,9 @@ def test_files_of_one_name_are_told_apart_by_as_many_folders_as_it_takes(
     opened: list[bytes] = []
     open_plan = OpenVinoRuntime.open
 
-    def noted(self: OpenVinoRuntime, plan: Path, *, threads: int = 0) -> Any:
+    def noted(self: OpenVinoRuntime, plan: Path, **options: Any) -> Any:
         opened.append(plan.read_bytes())
-        return open_plan(self, plan, threads=threads)
+        return open_plan(self, plan, **options)
 
     monkeypatch.setattr(OpenVinoRuntime, "open", noted)
     report = run(nights[0] / file, "--vs", nights[1] / file, *options)

@@ -89,3 +89,14 @@ def test_images_that_the_plan_is_not_for_are_refused(folder: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "tensorrt takes no 5x1x4x4 images: build it" in done.stderr
+
+
+@pytest.mark.parametrize(("options", "status"), [(None, 2), (False, 2), (True, 0)])
+def test_only_a_plan_that_its_manifest_calls_version_compatible_may_bring_code(
+    folder: Path, options: bool | None, status: int
+) -> None:
+    if options is not None:
+        manifest = {"options": {"version_compatible": options}}
+        (folder / "grey.plan.manifest.json").write_text(json.dumps(manifest))
+    done = infer(folder, "1 32 compatible")
+    assert done.returncode == status, done.stderr

@@ -1,4 +1,4 @@
-"""TensorRT's interface, for plans that are the words ``SMALLEST LARGEST [fails]``.
+"""TensorRT's interface, for plans that are the words ``SMALLEST LARGEST [fails] [compatible]``.
 
 The network takes so many grey images of 2x2 and answers their brightness: the first of four classes
 below 64, the last from 192. Like TensorRT it says False, and why on stderr, where it does nothing.
@@ -86,9 +86,14 @@ class Network:
 
 
 class Runtime:
+    engine_host_code_allowed = False
+
     def __init__(self, logger: Logger) -> None:
         del logger
 
     def deserialize_cuda_engine(self, plan: bytes) -> Network | None:
         words = plan.decode().split()
+        if "compatible" in words and not self.engine_host_code_allowed:
+            _complain("Cannot deserialize engine with lean runtime without host code allowed")
+            return None
         return Network(*words) if words[0].isdecimal() else None
