@@ -17,7 +17,8 @@ class AccuracyConfig(Strict):
     )
     batch_size: PositiveInt = 100
     images: PositiveInt | None = Field(
-        default=None, description="first so many test images; left out: the whole test set"
+        default=None,
+        description="so many test images, drawn by a fixed seed; left out: the whole test set",
     )
 
 
@@ -26,7 +27,8 @@ class Logits(Strict):
 
     name: str
     file: ArtifactRef = Field(
-        description="safetensors: logits float32[N, classes] and labels int64[N]"
+        description="safetensors: logits float32[N, classes], labels int64[N], and indices "
+        "int64[N], the images' places in the test split"
     )
 
 

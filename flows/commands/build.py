@@ -51,18 +51,29 @@ def build(
         enginesmith build resnet18-int8.onnx -o resnet18.plan --engine tensorrt_rtx \\
         --option compute_capability=8.9 --option contract.convs_int8=all
     """
-    from tasks.engine.build import already_built, build_engine, check_target, precision_of
+    from schemas.errors import InputError
+    from tasks.engine.build import already_built, build_engine, check_target
+    from tasks.runtimes.onnx_file import precision_of
     from tasks.runtimes.plans import write_beside
 
     log_to_stderr(quiet=quiet)
     config = parse_options(engine, options)
     check_target(plan)
-    number = precision or precision_of(graph)
+    computes_in = precision_of(graph)
+    number = precision or computes_in
+    # A graph of float32 can become one of float16; Q/DQ come and go by surgery alone.
+    if number != "float16" and ("int8" in number) != ("int8" in computes_in):
+        raise InputError(
+            f"--precision {number}: {graph.name} computes in {computes_in}: leave --precision out, "
+            f"or give a graph {'with' if 'int8' in number else 'without'} Q/DQ"
+        )
     found = None if refresh else already_built(graph, engine, number, config, plan)
     if found is None:
         partial = plan.with_name(f"{plan.name}.partial")
         try:
-            manifest, layers = build_engine(graph, engine, number, config, partial)
+            manifest, layers = build_engine(
+                graph, engine, number, config, partial, hold_in_float=True
+            )
             partial.replace(plan)
         finally:
             partial.unlink(missing_ok=True)

@@ -10,21 +10,28 @@ from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
 from tasks.engine.contract import check_contract
 from tasks.engine.half import to_half
-from tasks.runtimes.onnx_file import graph_digest, read_structure
+from tasks.runtimes.onnx_file import graph_digest, precision_of
 from tasks.runtimes.onnx_names import OnnxNames
 from tasks.runtimes.plans import check_plan, layers_path, read_manifest, sealed
 from tasks.runtimes.registry import runtime
 
 
 def build_engine(
-    graph: Path, target: Target, precision: Precision, options: Strict, plan: Path
+    graph: Path,
+    target: Target,
+    precision: Precision,
+    options: Strict,
+    plan: Path,
+    *,
+    hold_in_float: bool = False,
 ) -> tuple[Manifest, LayerTable]:
     """Compile ``graph`` for ``target`` and write ``plan``.
 
     ``options`` is the target's own config, such as TensorRtRtxConfig; its fusion contract is held
-    against plans with INT8 and its results are in the manifest. A float32 graph is brought to
-    float16 first where that is the precision asked for. Raises InputError where the engine
-    is not installed, or refuses the graph; then no plan is left behind.
+    against plans with INT8, and others with ``hold_in_float``, and its results are in the
+    manifest. A float32 graph is brought to float16 first where that is the precision asked for.
+    Raises InputError where the engine is not installed, or refuses the graph; then no plan is left
+    behind.
     """
     names = OnnxNames.of(graph)
     engine = runtime(target)
@@ -41,7 +48,7 @@ def build_engine(
     layers = names.annotate(built.layers)
     contract: FusionContract | None = getattr(options, "contract", None)
     gates: tuple[Gate, ...] = ()
-    if contract is not None and "int8" in precision:
+    if contract is not None and ("int8" in precision or hold_in_float):
         held = check_contract(layers, names, contract)
         gates = tuple(x.model_copy(update={"name": f"{target} {x.name}"}) for x in held)
     manifest = Manifest(
@@ -72,8 +79,10 @@ def already_built(
         layers = LayerTable.model_validate_json(layers_path(plan).read_bytes())
     except (InputError, OSError, ValueError):
         return None
+    held = bool(manifest.contract) or getattr(options, "contract", None) is None
     same = (
-        manifest.engine == target
+        held
+        and manifest.engine == target
         and manifest.precision == precision
         and manifest.graph_sha256 == graph_digest(graph)
         and manifest.fingerprint == runtime(target).fingerprint()
@@ -90,14 +99,3 @@ def check_target(plan: Path) -> None:
         raise InputError(f"there is no folder {plan.parent} to write the plan to: make it first")
     if not os.access(plan.parent, os.W_OK):
         raise InputError(f"folder {plan.parent} cannot be written to: name another with -o")
-
-
-def precision_of(graph: Path) -> Precision:
-    """What a graph computes in, from its Q/DQ and the type of its weights."""
-    import onnx
-
-    model = read_structure(graph)
-    half = any(x.data_type == onnx.TensorProto.FLOAT16 for x in model.graph.initializer)
-    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
-        return "int8+fp16" if half else "int8"
-    return "float16" if half else "float32"

@@ -15,7 +15,8 @@ from schemas.engine import (
     TensorRtRtxConfig,
 )
 from schemas.errors import InputError
-from tasks.engine.build import build_engine, precision_of
+from tasks.engine.build import build_engine
+from tasks.runtimes.onnx_file import precision_of
 from tasks.runtimes.plans import check_plan, layers_path, manifest_path, read_manifest
 from tasks.runtimes.trt import inspector
 from tasks.runtimes.trt.engine import layers_on_gpu
@@ -58,12 +59,15 @@ def layers_of(
                 path, target, precision_of(path), default_options(target), plan
             )
             return _timed(layers, plan, calls) if target == "openvino" else layers
+    host_code = False
     if manifest_path(path).is_file():
-        check_plan(path, read_manifest(path))
+        manifest = read_manifest(path)
+        check_plan(path, manifest)
+        host_code = bool(manifest.options.get("version_compatible"))
     known = _beside(path)
     if zipfile.is_zipfile(path):
         return _timed(known, path, calls)
-    return known or layers_on_gpu(path)
+    return known or layers_on_gpu(path, host_code=host_code)
 
 
 def _from_json(path: Path, profile: Path | None) -> LayerTable:

@@ -10,6 +10,15 @@ from schemas.errors import InputError
 from tasks.runtimes.protocol import OverlappedSession, Session
 
 
+def measured_on(total: int, images: int | None) -> NDArray[np.int64]:
+    """Places of the test images to answer, int64[N], in rising order: all, or ``images`` of them.
+
+    Drawn at random, always the same: datasets are often in order of their classes.
+    """
+    count = min(images or total, total)
+    return np.sort(np.random.default_rng(0).permutation(total)[:count]).astype(np.int64)
+
+
 def predict(
     session: Session, batches: Iterable[NDArray[np.float32]], num_classes: int, name: str
 ) -> NDArray[np.float32]:

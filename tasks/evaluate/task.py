@@ -6,7 +6,7 @@ from schemas.artifact import ArtifactRef
 from schemas.base import Target
 from schemas.convert import QuantizationConfig
 from schemas.data import DataRef
-from schemas.engine import EngineResult
+from schemas.engine import EngineResult, Manifest
 from schemas.evaluate import AccuracyConfig, EvaluateResult, Logits
 from schemas.model import ModelRef
 from schemas.sweep import SweepCandidate, SweepResult
@@ -27,19 +27,17 @@ def _answers(
     name: str, session: "Session", data: DataRef, images: int | None, batch_size: int
 ) -> Logits:
     """Logits of one form of the network over the test images, stored."""
-    import numpy as np
     from safetensors.numpy import save
 
     from tasks.artifacts.store import current_store
     from tasks.datasets.open import open_dataset
-    from tasks.evaluate.predict import predict
+    from tasks.evaluate.predict import measured_on, predict
 
     test_set = open_dataset(data.config, "test")
-    count = min(images or len(test_set), len(test_set))
-    chosen = np.arange(count, dtype=np.int64)
+    chosen = measured_on(len(test_set), images)
     batches = test_set.batches(batch_size, chosen, f"evaluate {name}")
     logits = predict(session, (batch.images for batch in batches), data.num_classes, name)
-    file = save({"logits": logits, "labels": test_set.labels[:count]})
+    file = save({"logits": logits, "labels": test_set.labels[chosen], "indices": chosen})
     return Logits(name=name, file=current_store().put_bytes("logits", file, ".safetensors"))
 
 
@@ -93,7 +91,9 @@ def predict_engine(
     """Answers of a compiled engine."""
     from tasks.artifacts.store import current_store
 
-    session = runtime(target).open(current_store().open(engine.plan))
+    store = current_store()
+    manifest = store.load(engine.manifest, Manifest)
+    session = runtime(target).open(store.open(engine.plan), manifest=manifest)
     return _answers(f"{target} int8", session, data, images, batch_size)
 
 

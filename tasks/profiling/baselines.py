@@ -117,7 +117,9 @@ def _on_gpu(name: Baseline, network: "Callable[[], nn.Module]") -> Contender:
             return TorchCudaSession(torch.compile(module, dynamic=False), form)
         return TorchCudaSession(module, form)
 
-    return Contender(_torch_name(name, form.name), form.name, open_session, is_baseline=True)
+    # A report may also have an engine on the CPU, with baselines there.
+    shown = f"{_torch_name(name, form.name)} on a GPU"
+    return Contender(shown, form.name, open_session, is_baseline=True)
 
 
 def cuda_form(name: Baseline) -> "Form":

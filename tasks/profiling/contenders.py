@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.base import Target
-from schemas.engine import EnginesConfig
+from schemas.engine import EnginesConfig, Manifest
 from schemas.errors import InputError
 from tasks.runtimes.protocol import Session
 from tasks.runtimes.registry import runtime
@@ -21,9 +21,15 @@ class Contender:
     is_baseline: bool = False
 
 
-def plan_contender(name: str, precision: str, target: Target, plan: Path) -> Contender:
+def plan_contender(
+    name: str, precision: str, target: Target, plan: Path, manifest: Manifest | None = None
+) -> Contender:
     """A plan that is known to fit this machine."""
-    return Contender(name, precision, lambda threads: runtime(target).open(plan, threads=threads))
+
+    def open_session(threads: int) -> Session:
+        return runtime(target).open(plan, threads=threads, manifest=manifest)
+
+    return Contender(name, precision, open_session)
 
 
 def why_not_as_named(name: str, target: Target, precision: str) -> str | None:

@@ -83,7 +83,13 @@ class _Run:
         self.data, self.config, self.int8 = data, config, int8
         self.watch = ClockWatch(on_gpu=target in ON_GPU)
         self.engines = [
-            plan_contender(f"{target} {precision}", precision, target, store.open(result.plan))
+            plan_contender(
+                f"{target} {precision}",
+                precision,
+                target,
+                store.open(result.plan),
+                store.load(result.manifest, Manifest),
+            )
             for precision, result in (("int8", int8), ("float32", float32))
         ]
         self.further: list[Contender] = []
@@ -91,10 +97,12 @@ class _Run:
     def add(self, plans: Sequence[EngineResult]) -> None:
         """Time these as well, as often as the two that the job is about."""
         for result in plans:
-            precision = self.store.load(result.manifest, Manifest).precision
-            name = f"{self.target} {precision}"
+            manifest = self.store.load(result.manifest, Manifest)
+            name = f"{self.target} {manifest.precision}"
             plan = self.store.open(result.plan)
-            self.further.append(plan_contender(name, precision, self.target, plan))
+            self.further.append(
+                plan_contender(name, manifest.precision, self.target, plan, manifest)
+            )
 
     def report(self) -> LatencyReport:
         baselines, notes = baseline_contenders(

@@ -1,6 +1,8 @@
 """Contenders from what a user has: ONNX files, plans, and folders of plans."""
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schemas.base import Target
@@ -8,7 +10,7 @@ from schemas.engine import TensorInfo
 from schemas.errors import InputError
 from tasks.profiling.contenders import Contender, graph_contender, plan_contender
 from tasks.profiling.resize import graph_at_size
-from tasks.runtimes.onnx_file import read_structure
+from tasks.runtimes.onnx_file import precision_of, read_structure
 from tasks.runtimes.plans import check_plan, read_manifest
 from tasks.runtimes.registry import runtime
 
@@ -21,7 +23,8 @@ class Source:
     target: Target
     precision: str
     input: TensorInfo
-    in_folder: bool = False
+    folders: int = 0
+    """How many of the folders that it lies in its name has, to tell it from others."""
 
     @property
     def is_graph(self) -> bool:
@@ -29,8 +32,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        path = self.path.absolute()
-        name = f"{path.parent.name}/{path.name}" if self.in_folder else path.name
+        name = Path(*self.path.absolute().parts[-1 - self.folders :])
         return f"{self.target} {self.precision} {name}"
 
     def contender(self, size_px: int | None, folder: Path) -> Contender:
@@ -39,17 +41,18 @@ class Source:
         Raises InputError where it does not run here, or not at that size.
         """
         if self.is_graph:
-            graph = self.path if size_px is None else graph_at_size(self.path, size_px, folder)
-            place = folder / f"{graph.stem}-{self.target}-{size_px}"
-            place.mkdir(exist_ok=True)
+            # Its own: others may have the same file name.
+            place = Path(tempfile.mkdtemp(dir=folder))
+            graph = self.path if size_px is None else graph_at_size(self.path, size_px, place)
             return graph_contender(self.name, self.precision, self.target, graph, place)
         if size_px is not None and any(side not in (-1, size_px) for side in self.input.shape[2:]):
             raise InputError(
                 f"plan {self.path.name} is for images of {shape_text(self.input)}: profile its "
                 "ONNX file to see another size"
             )
-        check_plan(self.path, read_manifest(self.path))
-        return plan_contender(self.name, self.precision, self.target, self.path)
+        manifest = read_manifest(self.path)
+        check_plan(self.path, manifest)
+        return plan_contender(self.name, self.precision, self.target, self.path, manifest)
 
 
 def sources_of(path: Path, engine: Target) -> tuple[list[Source], list[str]]:
@@ -71,6 +74,23 @@ def sources_of(path: Path, engine: Target) -> tuple[list[Source], list[str]]:
             "machine with its GPU"
         )
     return [source], []
+
+
+def told_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources under names that differ, with as many folders in them as that takes.
+
+    Raises InputError where two are the same file for the same engine.
+    """
+    found: list[Source] = []
+    for source in sources:
+        alike = [x for x in sources if x.name == source.name]
+        if len({x.path.resolve() for x in alike}) < len(alike):
+            raise InputError(f"{source.name} is named twice: compare it with something else")
+        folders = 0
+        while len({replace(x, folders=folders).name for x in alike}) < len(alike):
+            folders += 1
+        found.append(replace(source, folders=folders))
+    return found
 
 
 def shape_text(tensor: TensorInfo) -> str:
@@ -114,9 +134,7 @@ def _graph(path: Path, engine: Target) -> Source:
         for value in model.graph.input
         if value.name not in constants
     )
-    quantized = any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-    tensor = _image_input(path, inputs)
-    return Source(path, engine, "int8" if quantized else tensor.dtype, tensor)
+    return Source(path, engine, precision_of(path), _image_input(path, inputs))
 
 
 def _image_input(path: Path, inputs: tuple[TensorInfo, ...]) -> TensorInfo:

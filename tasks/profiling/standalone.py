@@ -17,7 +17,7 @@ from tasks.profiling.contenders import Contender, why_not_as_named
 from tasks.profiling.machine import describe_machine
 from tasks.profiling.measure import measure
 from tasks.profiling.resize import graph_at_size
-from tasks.profiling.sources import Source, shape_text, sources_of
+from tasks.profiling.sources import Source, shape_text, sources_of, told_apart
 
 
 @dataclass(frozen=True)
@@ -88,19 +88,7 @@ def _sources(request: Request) -> tuple[list[Source], list[str]]:
             more, further = sources_of(Path(other), request.engine)
         found += more
         notes += further
-    names = [source.name for source in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None and len({x.path.resolve() for x in found if x.name == twice}) == 1:
-        raise InputError(f"{twice} is named twice: compare it with something else")
-    if twice is not None:
-        found = [_named_by_folder(source, names) for source in found]
-    return found, notes
-
-
-def _named_by_folder(source: Source, names: list[str]) -> Source:
-    if names.count(source.name) == 1:
-        return source
-    return Source(source.path, source.target, source.precision, source.input, in_folder=True)
+    return told_apart(found), notes
 
 
 def _baselines(

@@ -7,6 +7,7 @@ all answered, 2 something given cannot be used; the images that can be are answe
 """
 
 import argparse
+import atexit
 import io
 import json
 import sys
@@ -147,14 +148,19 @@ def _top(logits: Floats, classes: Sequence[str], top: int) -> list[dict[str, Any
     ]
 
 
-def in_batches(call: Engine, size: int) -> Engine:
-    """A network of a fixed batch for any number of images; the last batch is filled up."""
+def in_batches(call: Engine, size: int, smallest: int | None = None) -> Engine:
+    """A network of batches of ``size`` for any number of images; the last batch is filled up.
+
+    Up to ``smallest``, where it takes smaller ones down to that.
+    """
+    least = size if smallest is None else smallest
 
     def whole(batch: Floats) -> Floats:
         rows = []
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
-            full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+            missing = max(0, least - len(part))
+            full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
             rows.append(call(full)[: len(part)])
         return np.concatenate(rows)
 
@@ -204,7 +210,13 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
     cuda: Any = importlib.import_module("pycuda.driver")
     cuda.init()
     cuda.Device(0).retain_primary_context().push()
-    network = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(plan.read_bytes())
+    # pycuda aborts the process that ends with a context on its stack.
+    atexit.register(cuda.Context.pop)
+    runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+    # A version-compatible plan has TensorRT's lean runtime in it, which is code for the CPU.
+    if _built_with(plan).get("version_compatible"):
+        runtime.engine_host_code_allowed = True
+    network = runtime.deserialize_cuda_engine(plan.read_bytes())
     if network is None:
         raise UnusableError(
             f"{plan}: {module} cannot load it here: take it to the GPU and version it was built "
@@ -216,13 +228,21 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
     wanted = next(x for x in names if x != given)
 
     def once(batch: Floats) -> Floats:
-        execution.set_input_shape(given, batch.shape)
+        if not execution.set_input_shape(given, batch.shape):
+            raise UnusableError(
+                f"{plan}: {module} takes no {'x'.join(map(str, batch.shape))} images: build it "
+                "with an optimization profile for them"
+            )
         result = np.empty(tuple(execution.get_tensor_shape(wanted)), np.float32)
         source, target = cuda.mem_alloc(batch.nbytes), cuda.mem_alloc(result.nbytes)
         execution.set_tensor_address(given, int(source))
         execution.set_tensor_address(wanted, int(target))
         cuda.memcpy_htod_async(source, np.ascontiguousarray(batch), stream)
-        execution.execute_async_v3(stream.handle)
+        if not execution.execute_async_v3(stream.handle):
+            raise UnusableError(
+                f"{plan}: {module} did not run it, for the reason that it printed: remove that, "
+                "or take another --engine"
+            )
         cuda.memcpy_dtoh_async(result, target, stream)
         stream.synchronize()
         return result
@@ -230,13 +250,17 @@ def open_tensorrt(plan: Path, module: str = "tensorrt") -> Engine:
     size = network.get_tensor_shape(given)[0]
     if size > 0:
         return in_batches(once, size)
-    largest = network.get_tensor_profile_shape(given, 0)[2][0]
+    smallest, _, largest = (shape[0] for shape in network.get_tensor_profile_shape(given, 0))
+    return in_batches(once, largest, smallest)
 
-    def call(batch: Floats) -> Floats:
-        starts = range(0, len(batch), largest)
-        return np.concatenate([once(batch[start : start + largest]) for start in starts])
 
-    return call
+def _built_with(plan: Path) -> dict[str, Any]:
+    """The options that a plan was built with, from its own manifest beside it."""
+    manifest = plan.with_name(f"{plan.name}.manifest.json")
+    if not manifest.is_file():
+        return {}
+    options: dict[str, Any] = json.loads(manifest.read_text(encoding="utf-8"))["options"]
+    return options
 
 
 OPENERS: dict[str, Callable[[Path], Engine]] = {
@@ -279,12 +303,12 @@ def main() -> int:
     try:
         paths = find_images(given.images)
         engine = OPENERS[given.engine](here / engines[given.engine])
+        how, classes = manifest["preprocessing"], manifest["classes"]
+        answers = answer(paths, how, classes, engine, top=given.top, fit=given.fit)
+        return show(answers, as_json=given.json)
     except (UnusableError, ImportError) as error:
         print(f"infer.py: {error}", file=sys.stderr)
         return 2
-    how, classes = manifest["preprocessing"], manifest["classes"]
-    answers = answer(paths, how, classes, engine, top=given.top, fit=given.fit)
-    return show(answers, as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.engine import Precision
 from schemas.errors import InputError
 from tasks.artifacts.store import sha256_of_file
 
@@ -55,6 +56,17 @@ def _check_order(graph: Path, model: "onnx.ModelProto") -> None:
                 "nothing before it makes: export it again"
             )
         waiting = late
+
+
+def precision_of(graph: Path) -> Precision:
+    """What a graph computes in, from its Q/DQ and the type of its weights."""
+    import onnx
+
+    model = read_structure(graph)
+    half = any(x.data_type == onnx.TensorProto.FLOAT16 for x in model.graph.initializer)
+    if any(node.op_type == "DequantizeLinear" for node in model.graph.node):
+        return "int8+fp16" if half else "int8"
+    return "float16" if half else "float32"
 
 
 def graph_digest(graph: Path) -> str:

@@ -106,7 +106,13 @@ class OnnxRuntimeRuntime:
     def cannot_run(self) -> str | None:
         return None
 
-    def open(self, plan: Path, *, threads: int = 0) -> OnnxRuntimeSession:
+    def open(
+        self,
+        plan: Path,
+        *,
+        threads: int = 0,
+        manifest: Manifest | None = None,  # noqa: ARG002
+    ) -> OnnxRuntimeSession:
         return OnnxRuntimeSession(plan, optimize=True, threads=threads)
 
 

@@ -77,7 +77,13 @@ class OpenVinoRuntime:
     def cannot_run(self) -> str | None:
         return None
 
-    def open(self, plan: Path, *, threads: int = 0) -> "OpenVinoSession":
+    def open(
+        self,
+        plan: Path,
+        *,
+        threads: int = 0,
+        manifest: Manifest | None = None,  # noqa: ARG002
+    ) -> "OpenVinoSession":
         """Load a plan. Raises InputError where the file is not one, or is damaged."""
         return OpenVinoSession(plan, threads=threads)
 

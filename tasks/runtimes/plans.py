@@ -85,4 +85,4 @@ def open_plan(plan: Path, manifest: Manifest | None = None, *, threads: int = 0)
     """
     manifest = manifest or read_manifest(plan)
     check_plan(plan, manifest)
-    return runtime(manifest.engine).open(plan, threads=threads)
+    return runtime(manifest.engine).open(plan, threads=threads, manifest=manifest)

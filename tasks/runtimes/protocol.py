@@ -108,6 +108,9 @@ class Runtime(Protocol):
         """Why this machine cannot run the engine's plans; None where it can."""
         ...
 
-    def open(self, plan: Path, *, threads: int = 0) -> Session:
-        """Load a plan; ``threads`` 0 stands for all. Raises InputError where it cannot run here."""
+    def open(self, plan: Path, *, threads: int = 0, manifest: Manifest | None = None) -> Session:
+        """Load a plan; ``threads`` 0 stands for all. Raises InputError where it cannot run here.
+
+        ``manifest`` is the plan's, where there is one: how it was built may say how to load it.
+        """
         ...

@@ -58,7 +58,13 @@ class TensorRtRuntime:
         assert isinstance(options, TensorRtConfig)
         return build_plan("tensorrt", graph, plan, options)
 
-    def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
+    def open(
+        self,
+        plan: Path,
+        *,
+        threads: int = 0,  # noqa: ARG002
+        manifest: Manifest | None = None,
+    ) -> Session:
         reason = self.cannot_run()
         if reason is not None:
             raise InputError(
@@ -67,4 +73,5 @@ class TensorRtRuntime:
             )
         from tasks.runtimes.trt.session import open_plan
 
-        return open_plan("tensorrt", plan)
+        options = TensorRtConfig.model_validate({} if manifest is None else manifest.options)
+        return open_plan("tensorrt", plan, host_code=options.version_compatible)

@@ -51,7 +51,13 @@ class TensorRtRtxRuntime:
         assert isinstance(options, TensorRtRtxConfig)
         return build_plan("tensorrt_rtx", graph, plan, options)
 
-    def open(self, plan: Path, *, threads: int = 0) -> Session:  # noqa: ARG002
+    def open(
+        self,
+        plan: Path,
+        *,
+        threads: int = 0,  # noqa: ARG002
+        manifest: Manifest | None = None,  # noqa: ARG002
+    ) -> Session:
         reason = self.cannot_run()
         if reason is not None:
             raise InputError(

@@ -73,6 +73,32 @@ def test_a_broken_contract_is_exit_status_1(cut_graph: Path, tmp_path: Path) -> 
     assert "held: tensorrt_rtx contract convs_int8" in result.stdout
 
 
+def test_the_contract_is_held_against_a_float_plan_too(float_graph: Path, tmp_path: Path) -> None:
+    arguments = ("build", float_graph, "-o", tmp_path / "x.plan")
+    few = ("--option", "contract.max_kernels=1", "--option", "contract.convs_int8=all")
+    for _ in ("built", "up to date"):
+        result = run(*arguments, *few)
+        assert result.exit_code == 1, result.stdout
+        assert "BROKEN: openvino contract max_kernels" in result.stdout
+        assert "0 of 20 convolutions INT8" in result.stdout
+    assert run(*arguments, "--option", "contract.max_kernels=1000").exit_code == 0
+
+
+@pytest.mark.parametrize("precision", ["int8", "int8+fp16"])
+def test_a_float_graph_makes_no_int8_plan(
+    float_graph: Path, tmp_path: Path, precision: str
+) -> None:
+    result = run("build", float_graph, "-o", tmp_path / "x.plan", "--precision", precision)
+    assert f"--precision {precision}: " in line(result)
+    assert "computes in float32: leave --precision out, or give a graph with Q/DQ" in line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_int8_graph_makes_no_float32_plan(int8_graph: Path, tmp_path: Path) -> None:
+    result = run("build", int8_graph, "-o", tmp_path / "x.plan", "--precision", "float32")
+    assert "computes in int8: leave --precision out, or give a graph without Q/DQ" in line(result)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -8,8 +8,9 @@ import pytest
 
 from schemas.engine import TensorRtRtxConfig
 from schemas.errors import InputError
-from tasks.engine.build import build_engine, precision_of
+from tasks.engine.build import build_engine
 from tasks.engine.half import to_half
+from tasks.runtimes.onnx_file import precision_of
 from tasks.runtimes.onnxruntime import OnnxRuntimeSession
 from tests.runtimes.qdq_graphs import export
 

@@ -12,10 +12,11 @@ from schemas.convert import QuantizationConfig
 from schemas.engine import FusionContract, OpenVinoConfig, TensorRtRtxConfig
 from schemas.export import ExportConfig
 from tasks.calibrate.observe import observe
-from tasks.engine.build import build_engine, precision_of
+from tasks.engine.build import build_engine
 from tasks.export.to_onnx import export_onnx
 from tasks.models.eager import convert_with_table
 from tasks.models.quiet import quiet
+from tasks.runtimes.onnx_file import precision_of
 from tasks.surgery.repair import repair
 
 CONTRACT = FusionContract(convs_int8="all", float_convs=(), standalone_adds=0, max_kernels=40)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from flows.jobfile import load_job
 from schemas.artifact import ArtifactRef
@@ -22,6 +23,7 @@ from tasks.datasets.open import open_dataset
 from tasks.engine.build import build_engine
 from tasks.export.to_onnx import export_onnx
 from tasks.models.float32 import load_float32
+from tasks.profiling.baselines import baseline_contenders
 from tasks.profiling.clocks import ClockWatch
 from tasks.profiling.job import profile_job
 
@@ -85,6 +87,21 @@ def test_the_engine_is_held_against_what_the_user_would_run(profiled: Profiled) 
     ]
     assert any("torch_float16 is left out: it is for a GPU" in note for note in report.notes)
     assert report.clocks is not None
+
+
+def test_baselines_on_the_cpu_and_on_a_gpu_have_different_names(tmp_path: Path) -> None:
+    """A job's report may have both, one for each engine."""
+    named = {
+        on_gpu: {
+            x.name
+            for x in baseline_contenders(
+                ("torch", "torch_compile"), torch.nn.ReLU, tmp_path, tmp_path, on_gpu=on_gpu
+            )[0]
+        }
+        for on_gpu in (False, True)
+    }
+    assert named[True] == {"torch float32 on a GPU", "torch compile float16 on a GPU"}
+    assert named[False] == {"torch float32", "torch compile float32"}
 
 
 def test_further_plans_are_timed_like_the_first_two(

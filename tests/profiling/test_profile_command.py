@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from flows.cli import app
+from schemas.engine import OpenVinoConfig
 from schemas.errors import InputError
 from schemas.profiling import LatencyReport
+from tasks.engine.build import build_engine
+from tasks.engine.half import to_half
 from tasks.runtimes import gpu, tensorrt_rtx
-from tasks.runtimes.plans import manifest_path, read_manifest, sealed
+from tasks.runtimes.openvino import OpenVinoRuntime
+from tasks.runtimes.plans import manifest_path, read_manifest, sealed, write_beside
 
 QUICK = ["--rounds", "2", "--calls", "4", "--warmup", "1", "--threads", "1"]
 
@@ -65,6 +69,38 @@ def test_a_plan_against_the_other_engine(graphs: Path) -> None:
     assert names(report) == ["openvino int8 int8.onnx", "onnxruntime int8 int8.onnx"]
 
 
+@pytest.mark.parametrize(
+    ("file", "options"), [("a.plan", []), ("a.onnx", []), ("a.onnx", ["--size", 16])]
+)
+def test_files_of_one_name_are_told_apart_by_as_many_folders_as_it_takes(
+    graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, options: list[Any]
+) -> None:
+    """A night's plan against the one of the night before, where both folders have one name."""
+    nights = [tmp_path / night / "runs" / "q" for night in ("mon", "tue")]
+    for scale, night in enumerate(nights, 1):
+        night.mkdir(parents=True)
+        model = onnx.load(graphs / "int8.onnx")
+        next(x for x in model.graph.initializer if x.name == "scale").CopyFrom(
+            numpy_helper.from_array(np.array(scale / 10, np.float32), "scale")
+        )
+        onnx.save(model, night / "a.onnx")
+        built = build_engine(
+            night / "a.onnx", "openvino", "int8", OpenVinoConfig(), night / "a.plan"
+        )
+        write_beside(night / "a.plan", *built)
+    opened: list[bytes] = []
+    open_plan = OpenVinoRuntime.open
+
+    def noted(self: OpenVinoRuntime, plan: Path, **options: Any) -> Any:
+        opened.append(plan.read_bytes())
+        return open_plan(self, plan, **options)
+
+    monkeypatch.setattr(OpenVinoRuntime, "open", noted)
+    report = run(nights[0] / file, "--vs", nights[1] / file, *options)
+    assert names(report) == [f"openvino int8 {night}/runs/q/{file}" for night in ("mon", "tue")]
+    assert len(set(opened)) == len(opened) == 2
+
+
 def test_a_folder_is_its_plans(graphs: Path) -> None:
     assert names(run(graphs)) == ["openvino int8 openvino.plan"]
 
@@ -90,6 +126,27 @@ def test_a_plan_for_another_gpu_is_refused(
     monkeypatch.setattr(tensorrt_rtx.TensorRtRtxRuntime, "cannot_run", lambda _self: None)
     with pytest.raises(InputError, match=r"built for compute capability 8\.6, and NVIDIA L4 has 8"):
         run(plan)
+
+
+def test_a_graph_is_named_after_what_it_computes_in_not_after_its_images(
+    graphs: Path, tmp_path: Path
+) -> None:
+    to_half(graphs / "float.onnx", tmp_path / "half.onnx")
+    mixed = onnx.load(graphs / "int8.onnx")
+    # Its classifier in float16, as surgery leaves it with --precision int8+fp16.
+    weights = next(x for x in mixed.graph.initializer if x.name == "fc")
+    half = numpy_helper.to_array(weights).astype(np.float16)
+    weights.CopyFrom(numpy_helper.from_array(half, "fc"))
+    classifier = mixed.graph.node[-1]
+    before = helper.make_node("Cast", ["f"], ["f16"], to=TensorProto.FLOAT16)
+    after = helper.make_node("Cast", ["l16"], ["logits"], to=TensorProto.FLOAT)
+    classifier.input[0], classifier.output[0] = "f16", "l16"
+    mixed.graph.node.insert(len(mixed.graph.node) - 1, before)
+    mixed.graph.node.append(after)
+    onnx.save(mixed, tmp_path / "mixed.onnx")
+    report = run(tmp_path / "half.onnx", "--vs", tmp_path / "mixed.onnx")
+    assert names(report) == ["openvino float16 half.onnx", "openvino int8+fp16 mixed.onnx"]
+    assert [row.precision for row in report.latencies] == ["float16", "int8+fp16"]
 
 
 def multi_input(path: Path) -> Path:

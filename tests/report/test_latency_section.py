@@ -1,11 +1,14 @@
 """The report says what was compared with what, and what was left out."""
 
+import json
+import re
 from types import SimpleNamespace
 from typing import cast
 
 from schemas.profiling import Latency, LatencyReport, PhaseLatency, Ratio, Speedup
 from schemas.report import RunReport
 from tasks.report.latency import render_latency
+from tasks.report.page.latency_charts import distribution_chart, latency_chart
 
 
 def latency(name: str, median_ms: float, batch_size: int = 1) -> Latency:
@@ -68,3 +71,24 @@ def test_a_plan_in_another_precision_and_the_parts_of_a_call_are_there() -> None
     assert "1.50 times as fast as tensorrt float16" in page
     assert "| tensorrt int8 | h2d | 0.0271 |" in page
     assert "| 1,000 | 1,234 |" in page
+
+
+def two_engines() -> list[Latency]:
+    """Engines on the CPU and on a GPU, of each its own baseline, and one of them measured twice."""
+    names = ("openvino int8", "torch float32", "tensorrt int8", "torch float32 on a GPU")
+    rows = [latency(name, 1.0) for name in (*names, names[3])]
+    return [row.model_copy(update={"quantiles_ms": (1.0,) * 51}) for row in rows]
+
+
+def test_every_row_of_the_chart_has_a_name_of_its_own() -> None:
+    item = json.dumps(latency_chart(two_engines()).item)
+    factors = json.loads(re.findall(r'"factors": (\[[^]]*\])', item)[0])
+    assert len(set(factors)) == 5
+    assert "torch float32 on a GPU, 1 thread, batch 1 (2)" in factors
+
+
+def test_what_runs_the_network_tells_the_lines_of_one_precision_apart() -> None:
+    chart = distribution_chart(two_engines(), 1)
+    assert chart is not None
+    looks = {name: (colour, dashes) for name, colour, dashes in chart.key}
+    assert len(set(looks.values())) == len(looks) == 4

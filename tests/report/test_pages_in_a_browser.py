@@ -1,5 +1,6 @@
 """The history page and the comparison page in Chromium: no errors, no overflow, axe clean."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,23 @@ def test_it_is_drawn_cleanly(
     violations = Axe().run(page).response["violations"]
     assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
     context.close()
+
+
+def test_a_chart_that_cannot_be_drawn_stops_nothing_else(browser: Any, tmp_path: Path) -> None:
+    text = history(tmp_path)
+    before, rest = text.split('<script type="application/json" id="charts">')
+    charts, after = rest.split("</script>", 1)
+    items = json.loads(charts)
+    assert len(items) > 2
+    items[0]["doc"]["roots"][0]["name"] = "NoSuchModel"
+    file = tmp_path / "page.html"
+    changed = f'<script type="application/json" id="charts">{json.dumps(items)}</script>'
+    file.write_text(before + changed + after, encoding="utf-8")
+    page = browser.new_page(color_scheme="dark")
+    page.goto(file.as_uri())
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert page.locator(".chart .bk-Figure").count() == len(items) - 1
+    assert (
+        page.locator(f"#{items[0]['target_id']}").inner_text() == "This chart could not be drawn."
+    )
+    page.close()

@@ -4,6 +4,7 @@ Engine and context are stand-ins that keep TensorRT's order of calls; that the c
 these types, is claimed in test_trt_types.py. Nothing here has run on hardware.
 """
 
+import hashlib
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.engine import Manifest, TensorRtConfig
 from schemas.errors import InputError
 from tasks.runtimes import gpu
+from tasks.runtimes.plans import open_plan, sealed
 from tasks.runtimes.tensorrt import TensorRtRuntime
 from tasks.runtimes.tensorrt_rtx import TensorRtRtxRuntime
 from tasks.runtimes.trt.session import session_of
@@ -152,3 +155,46 @@ def test_a_gpu_without_pycuda_says_where_to_get_it(
         InputError, match=r"x\.plan cannot run here \(pycuda.*requirements-gpu\.lock"
     ):
         runtime.open(tmp_path / "x.plan")
+
+
+@pytest.mark.parametrize("compatible", [False, True])
+def test_only_a_version_compatible_plan_may_bring_code_for_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compatible: bool
+) -> None:
+    """TensorRT's lean runtime is in such a plan, and TensorRT opens it when told to alone."""
+    import tensorrt_rtx as trt
+
+    runtimes: list[SimpleNamespace] = []
+
+    def runtime(_: object) -> SimpleNamespace:
+        made = SimpleNamespace(
+            engine_host_code_allowed=False, deserialize_cuda_engine=lambda _: None
+        )
+        runtimes.append(made)
+        return made
+
+    # Both modules have it, under this name.
+    assert trt.Runtime.engine_host_code_allowed
+    module = SimpleNamespace(
+        __name__="tensorrt", __version__="10.13.2", ILogger=trt.ILogger, Runtime=runtime
+    )
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    monkeypatch.setattr(TensorRtRuntime, "cannot_run", lambda _: None)
+    monkeypatch.setattr(TensorRtRuntime, "fingerprint", lambda _: {"tensorrt": "10.13.2"})
+    plan = tmp_path / "x.plan"
+    plan.write_bytes(b"plan")
+    manifest = Manifest(
+        engine="tensorrt",
+        precision="int8",
+        graph_sha256="0" * 64,
+        plan_sha256=hashlib.sha256(b"plan").hexdigest(),
+        plan_bytes=4,
+        fingerprint={"tensorrt": "10.13.2"},
+        options=TensorRtConfig(version_compatible=compatible).model_dump(mode="json"),
+        inputs=(),
+        outputs=(),
+        build_s=1.0,
+    )
+    with pytest.raises(InputError, match=r"cannot load x\.plan"):
+        open_plan(plan, sealed(manifest))
+    assert [x.engine_host_code_allowed for x in runtimes] == [compatible]

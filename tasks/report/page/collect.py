@@ -19,6 +19,7 @@ def make_page(store: Store, report: RunReport, data: DataRef, sources: ReportSou
         float32["logits"],
         load_file(store.open(sources.engine.file))["logits"],
         float32["labels"],
+        float32["indices"],
         open_dataset(data.config, "test"),
         data.classes,
     )

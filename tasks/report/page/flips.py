@@ -31,29 +31,31 @@ def find_flips(
     float32: NDArray[np.float32],
     engine: NDArray[np.float32],
     labels: NDArray[np.int64],
+    indices: NDArray[np.int64],
     images: Dataset,
     classes: Sequence[str],
 ) -> list[Flip]:
     """The first images whose top-1 differs; those that went wrong come before the others.
 
-    ``float32`` and ``engine`` are logits float32[N, classes], ``labels`` int64[N].
+    ``float32`` and ``engine`` are logits float32[N, classes], ``labels`` int64[N], and ``indices``
+    int64[N] the places of the images they are of in ``images``.
     """
     before, after = float32.argmax(axis=1), engine.argmax(axis=1)
     flipped = np.flatnonzero(before != after)
     wrong_first = sorted(flipped.tolist(), key=lambda i: (before[i] != labels[i], i))[:MOST_SHOWN]
     if not wrong_first:
         return []
-    pixels = images.pixels(np.asarray(wrong_first, dtype=np.int64))
+    pixels = images.pixels(indices[wrong_first])
     return [
         Flip(
-            index=index,
+            index=int(indices[row]),
             picture=_data_url(picture),
-            truth=classes[labels[index]],
-            float32=classes[before[index]],
-            engine=classes[after[index]],
-            now_right=bool(after[index] == labels[index]),
+            truth=classes[labels[row]],
+            float32=classes[before[row]],
+            engine=classes[after[row]],
+            now_right=bool(after[row] == labels[row]),
         )
-        for index, picture in zip(wrong_first, pixels, strict=True)
+        for row, picture in zip(wrong_first, pixels, strict=True)
     ]
 
 

@@ -32,6 +32,7 @@ def latency_chart(latencies: Sequence[Latency]) -> Chart:
     names = [f"{x.name}, {threads_of(x.threads)}" for x in latencies]
     if len(set(names)) < len(names):
         names = [f"{name}, batch {x.batch_size}" for name, x in zip(names, latencies, strict=True)]
+    names = _numbered(names)
     source = ColumnDataSource(
         {
             "name": names,
@@ -79,12 +80,12 @@ def distribution_chart(latencies: Sequence[Latency], threads: int) -> Chart | No
     plot = frame(axis, "share of calls, %", x_axis_type="log")
     _round_ticks(plot)
     # By what runs the network, the engine first.
-    runtimes = list(dict.fromkeys(x.name.split()[0] for x in shown))
+    runtimes = list(dict.fromkeys(_without_precision(x) for x in shown))
     marks = [QUANTILES.index(percent) for percent in MARKED]
     key = []
     for latency in shown:
         colour = _colour(latency)
-        dashes = DASHES[runtimes.index(latency.name.split()[0]) % len(DASHES)]
+        dashes = DASHES[runtimes.index(_without_precision(latency)) % len(DASHES)]
         key.append((latency.name, colour, dashes))
         names = [latency.name] * len(QUANTILES)
         source = ColumnDataSource({"x": latency.quantiles_ms, "y": QUANTILES, "name": names})
@@ -135,6 +136,16 @@ def sweep_chart(number: int, sweep: Sequence[Latency]) -> Chart | None:
         )
     )
     return chart_of(f"sweep-{number}", "Images a second over the batch", plot, key)
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, numbered where they come again: two rows of one name are no chart for Bokeh."""
+    before = [names[:place].count(name) for place, name in enumerate(names)]
+    return [f"{name} ({n + 1})" if n else name for name, n in zip(names, before, strict=True)]
+
+
+def _without_precision(latency: Latency) -> str:
+    return " ".join(word for word in latency.name.split() if word != latency.precision)
 
 
 def _colour(latency: Latency) -> str:

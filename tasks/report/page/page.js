@@ -35,7 +35,15 @@ function paintCharts() {
 
 async function drawCharts() {
   const items = JSON.parse(document.getElementById("charts").textContent);
-  for (const item of items) await Bokeh.embed.embed_item(item);
+  for (const item of items) {
+    try {
+      await Bokeh.embed.embed_item(item);
+    } catch (error) {
+      // The other charts and the page's colours do not depend on this one.
+      console.error(`${item.target_id}: ${error.message}`);
+      document.getElementById(item.target_id).textContent = "This chart could not be drawn.";
+    }
+  }
   narrowCharts();
   paintCharts();
   // Canvases have nothing to say to a screen reader: the figure around them has.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from schemas.base import Strict
-from schemas.engine import TensorInfo, TensorRtOptions
+from schemas.engine import TensorInfo, TensorRtConfig, TensorRtOptions
 from schemas.errors import InputError
 from tasks.runtimes.gpu import gpu_fingerprint
 from tasks.runtimes.trt.callbacks import BuildLog, logger, progress_monitor
@@ -85,11 +85,12 @@ def compile_plan(
         timings.save()
     blob = bytes(memoryview(serialized))
     plan.write_bytes(blob)
+    host_code = isinstance(options, TensorRtConfig) and options.version_compatible
     return Compiled(
         inputs=tuple(_info(network.get_input(index)) for index in range(network.num_inputs)),
         outputs=tuple(_info(network.get_output(index)) for index in range(network.num_outputs)),
         layer_log=log.layers,
-        inspector_json="" if is_rtx(trt) else inspector_json(trt, blob, log),
+        inspector_json="" if is_rtx(trt) else inspector_json(trt, blob, log, host_code=host_code),
         build_s=time.perf_counter() - start,
     )
 

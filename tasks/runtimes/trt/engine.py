@@ -28,10 +28,14 @@ _REASONS = {
 }
 
 
-def load(trt: TensorRtModule, plan: Path) -> "tensorrt.ICudaEngine":
-    """The engine of a plan. Raises InputError, in one line, where it cannot run here."""
+def load(trt: TensorRtModule, plan: Path, *, host_code: bool = False) -> "tensorrt.ICudaEngine":
+    """The engine of a plan. Raises InputError, in one line, where it cannot run here.
+
+    ``host_code``: the plan may run code that it brings for the CPU, which a version-compatible one
+    has to: TensorRT's lean runtime is in it. TensorRT refuses that unless it is told otherwise.
+    """
     log = BuildLog()
-    runtime = trt.Runtime(logger(trt, log))
+    runtime = _runtime(trt, log, host_code=host_code)
     blob = plan.read_bytes()
     valid, reasons = validity(trt, runtime, blob)
     if not valid:
@@ -42,9 +46,11 @@ def load(trt: TensorRtModule, plan: Path) -> "tensorrt.ICudaEngine":
     return engine
 
 
-def inspector_json(trt: TensorRtModule, blob: bytes, log: BuildLog) -> str:
+def inspector_json(
+    trt: TensorRtModule, blob: bytes, log: BuildLog, *, host_code: bool = False
+) -> str:
     """The engine inspector's JSON of a plan; empty where it cannot be loaded."""
-    runtime = trt.Runtime(logger(trt, log))
+    runtime = _runtime(trt, log, host_code=host_code)
     engine = runtime.deserialize_cuda_engine(blob)
     if engine is None:
         return ""
@@ -52,7 +58,14 @@ def inspector_json(trt: TensorRtModule, blob: bytes, log: BuildLog) -> str:
     return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
-def layers_on_gpu(plan: Path) -> LayerTable:
+def _runtime(trt: TensorRtModule, log: BuildLog, *, host_code: bool) -> "tensorrt.Runtime":
+    runtime = trt.Runtime(logger(trt, log))
+    if host_code:
+        runtime.engine_host_code_allowed = True
+    return runtime
+
+
+def layers_on_gpu(plan: Path, *, host_code: bool = False) -> LayerTable:
     """What the engine inspector says of a plan that has no table of layers beside it.
 
     Raises InputError where no TensorRT that is installed here can load it.
@@ -69,7 +82,7 @@ def layers_on_gpu(plan: Path) -> LayerTable:
             continue  # not there, or its type stubs alone
         trt = cast(TensorRtModule, importlib.import_module(name))
         try:
-            inspector = load(trt, plan).create_engine_inspector()
+            inspector = load(trt, plan, host_code=host_code).create_engine_inspector()
             text = inspector.get_engine_information(trt.LayerInformationFormat.JSON)
             return layer_table(str(text))
         except InputError as error:

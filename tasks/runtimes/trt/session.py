@@ -58,13 +58,15 @@ class PlanExecutor:
             )
 
 
-def open_plan(module: str, plan: Path, *, graphs: bool = True) -> CudaSession:
-    """A plan of ``tensorrt`` or ``tensorrt_rtx``, loaded.
+def open_plan(
+    module: str, plan: Path, *, graphs: bool = True, host_code: bool = False
+) -> CudaSession:
+    """A plan of ``tensorrt`` or ``tensorrt_rtx``, loaded; ``host_code`` as in ``load``.
 
     Raises InputError, in one line, where it cannot run here, or has not one input and one output.
     """
     trt = cast(TensorRtModule, importlib.import_module(module))
-    return session_of(load(trt, plan), plan.name, graphs=graphs)
+    return session_of(load(trt, plan, host_code=host_code), plan.name, graphs=graphs)
 
 
 def session_of(engine: "tensorrt.ICudaEngine", name: str, *, graphs: bool) -> CudaSession:
