@@ -9,7 +9,7 @@ from tasks.surgery.graph import is_constant, producer
 from tasks.surgery.integers import cast_type, integer_type
 from tasks.surgery.passes.cancel_pairs import undone_by
 from tasks.surgery.passes.drop_unused import moved_integers
-from tasks.surgery.passes.float_bias import is_integer_bias
+from tasks.surgery.passes.float_bias import is_integer_bias, is_integer_number
 from tasks.surgery.passes.merge_equal import equal_pairs
 from tasks.surgery.passes.narrow_weights import reaches_lowest
 from tasks.surgery.passes.unsigned_activations import Signs
@@ -85,6 +85,12 @@ def integer_biases(graph: gs.Graph) -> Found:
     for node in graph.nodes:
         if is_integer_bias(node):
             yield node.name, str(node.inputs[0].values.dtype)
+
+
+def integer_numbers(graph: gs.Graph) -> Found:
+    for node in graph.nodes:
+        if is_integer_number(node):
+            yield node.name, ""
 
 
 def doubles(graph: gs.Graph) -> Found:

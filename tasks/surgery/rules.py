@@ -133,6 +133,15 @@ RULES: tuple[Rule, ...] = (
         checks.broken_grids,
     ),
     Rule(
+        "QDQ112",
+        "error",
+        "as written",
+        TENSORRT,
+        "a single number of shape () is stored as an integer behind a DequantizeLinear",
+        "store it as a float32 initializer",
+        checks.integer_numbers,
+    ),
+    Rule(
         "QDQ201",
         "warning",
         "placement",

@@ -149,6 +149,18 @@ def test_a_scale_computed_ahead_of_a_cast() -> None:
     assert codes(conv_behind(builder, real))["QDQ102"] == 2
 
 
+def test_a_single_number_stored_as_an_integer() -> None:
+    builder = Builder()
+    half = builder.dequantize(builder.constant(np.int8(64)), 1 / 128)
+    conv = builder.conv(builder.pair("input", 0.1), 4, 4)
+    model = builder.model(builder.op("Mul", conv, half))
+    assert codes(model, "tensorrt_rtx")["QDQ112"] == 1
+    assert "QDQ112" not in codes(model, "openvino")
+    repaired, records = repair(model, "tensorrt_rtx")
+    assert len(next(x for x in records if x.name == "float_bias").changed) == 1
+    assert "QDQ112" not in codes(repaired, "tensorrt_rtx")
+
+
 def test_weights_of_minus_128() -> None:
     builder = Builder()
     weights = builder.weights(4, 4, 3, 3, lowest=-128)

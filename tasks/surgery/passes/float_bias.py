@@ -1,4 +1,4 @@
-"""Biases are float32 initializers."""
+"""Biases and single numbers are float32 initializers."""
 
 from typing import Any
 
@@ -18,9 +18,10 @@ class FloatBias(Pass):
     1. DequantizeLinear of an int32 initializer is computed here, whoever reads it: input 2 of
        Conv, ConvTranspose and Gemm, or the Add behind a MatMul. TensorRT refuses int32 there.
     2. So is an 8-bit initializer in a bias's place.
-    3. The product is float32: int32 times float32 gives float64 in NumPy, which the checker
+    3. So is an 8-bit integer without dimensions, the 0.5 of a GELU: TensorRT for RTX refuses it.
+    4. The product is float32: int32 times float32 gives float64 in NumPy, which the checker
        rejects in a float32 graph.
-    4. Biases that are float already, and operators without one, are untouched.
+    5. Biases that are float already, and operators without one, are untouched.
     """
 
     name = "float_bias"
@@ -29,7 +30,7 @@ class FloatBias(Pass):
     def change(self, graph: gs.Graph, changes: Changes) -> None:
         names = Names(graph)
         for node in graph.nodes:
-            if not is_integer_bias(node):
+            if not _is_folded(node):
                 continue
             if is_output(graph, node.outputs[0]):
                 changes.skip(node.name, "an output of the graph")
@@ -39,9 +40,19 @@ class FloatBias(Pass):
             changes.changed.append(node.name)
 
     def left(self, graph: gs.Graph) -> list[str]:
-        return [
-            n.name for n in graph.nodes if is_integer_bias(n) and not is_output(graph, n.outputs[0])
-        ]
+        return [n.name for n in graph.nodes if _is_folded(n) and not is_output(graph, n.outputs[0])]
+
+
+def _is_folded(node: gs.Node) -> bool:
+    return is_integer_bias(node) or is_integer_number(node)
+
+
+def is_integer_number(node: gs.Node) -> bool:
+    """Whether a node dequantizes one 8-bit integer of shape ()."""
+    if not is_constant_dq(node) or not has_grid(node):
+        return False
+    values = node.inputs[0].values
+    return values.ndim == 0 and values.dtype in (np.int8, np.uint8)
 
 
 def is_integer_bias(node: gs.Node) -> bool:
