@@ -1,6 +1,6 @@
 """Checkpoints: safetensors files, which hold tensors and can run no code."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 import torch
@@ -31,9 +31,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix in _PICKLE_SUFFIXES or pickled:
         raise InputError(
             f"{path} is a pickle, which can run code when it is read, and was not opened: convert "
-            'it where you trust it with python -c "import torch, safetensors.torch as s; '
-            f"s.save_file(torch.load('{path.name}', weights_only=True), "
-            f"'{path.stem}.safetensors')\""
+            "it where you trust it, and of a training checkpoint its entry, such as "
+            "['state_dict'] behind torch.load(...), with "
+            'python -c "import torch, safetensors.torch as s; '
+            f"s.save_file(torch.load('{path}', map_location='cpu', weights_only=True), "
+            f"'{path.with_suffix('.safetensors')}')\""
         )
     try:
         tensors: dict[str, Tensor] = load_file(path)
@@ -54,14 +56,21 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Copy a checkpoint into a network; half-precision weights become the network's own type.
 
-    Raises InputError as ``read_weights`` does, and where names, shapes or kinds differ.
+    Raises InputError as ``read_weights`` does, and where names, shapes or kinds differ: of
+    ``model.weights`` then, as a run reads its copy in the store.
     """
     tensors = read_weights(path)
     own = model.state_dict()
     missing, unexpected = own.keys() - tensors.keys(), tensors.keys() - own.keys()
     if missing or unexpected:
+        prefix = _prefix(missing, unexpected)
+        if prefix:
+            raise InputError(
+                f"model.weights does not fit the network, its names begin with '{prefix}': save "
+                "them without it"
+            )
         raise InputError(
-            f"{path} does not fit the network (missing: {_names(missing)}; unexpected: "
+            f"model.weights does not fit the network (missing: {_names(missing)}; unexpected: "
             f"{_names(unexpected)}): check model.factory and model.kwargs"
         )
     shapes = [
@@ -71,13 +80,13 @@ def load_weights(model: nn.Module, path: Path) -> None:
     ]
     if shapes:
         raise InputError(
-            f"{path} does not fit the network: {_names(shapes)}: check model.kwargs, such as "
-            "num_classes"
+            f"model.weights does not fit the network: {_names(shapes)}: check model.kwargs, "
+            "such as num_classes"
         )
     for name, tensor in tensors.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
             raise InputError(
-                f"{path} does not fit the network: {name} is {tensor.dtype} and should be "
+                f"model.weights does not fit the network: {name} is {tensor.dtype} and should be "
                 f"{own[name].dtype}: store the network's own types"
             )
     model.load_state_dict(tensors)
@@ -97,6 +106,16 @@ def save_weights(model: nn.Module, path: Path, dtype: torch.dtype | None = None)
         for name, tensor in model.state_dict().items()
     }
     save_file(state, path)
+
+
+def _prefix(missing: Set[str], unexpected: Set[str]) -> str | None:
+    """What stands ahead of every name that the network does not know, as a wrapper leaves it."""
+    first = min(unexpected, default="")
+    for name in missing:
+        prefix = first.removesuffix(name)
+        if prefix != first and unexpected <= {prefix + other for other in missing}:
+            return prefix
+    return None
 
 
 def _names(names: Iterable[str]) -> str:

@@ -112,8 +112,31 @@ def test_the_conversion_that_the_message_gives_works(tmp_path: Path) -> None:
     torch.save(state(), tmp_path / "net.pth")
     found = re.search(r'python -c "(.*)"$', refused(tmp_path / "net.pth"))
     assert found
-    subprocess.run([sys.executable, "-c", found[1]], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", found[1]], check=True)
     load_weights(resnet20(), tmp_path / "net.safetensors")
+
+
+def test_the_snippet_of_the_pages_converts_a_training_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrapped = nn.DataParallel(resnet20())
+    optimizer = torch.optim.SGD(wrapped.parameters(), 0.1, momentum=0.9)
+    entries = {"state_dict": wrapped.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({"epoch": 90, **entries}, "checkpoint.pth")
+    assert "of a training checkpoint its entry" in refused(tmp_path / "checkpoint.pth")
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    code = page.split("## From a training checkpoint")[1].split("```py\n")[1].split("```")[0]
+    exec(code, {})
+    load_weights(resnet20(), tmp_path / "net.safetensors")
+
+
+def test_names_that_a_wrapper_prefixed_are_said(saved: Path) -> None:
+    save_file({f"module.{name}": value for name, value in state().items()}, saved)
+    message = refused(saved)
+    assert message.endswith("its names begin with 'module.': save them without it")
+    save_file({f"module.{name}": value for name, value in state().items()} | state(), saved)
+    assert "(missing: none; unexpected: module.bn1.bias" in refused(saved)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -129,15 +152,17 @@ def test_a_damaged_file_is_refused(saved: Path) -> None:
 
 
 def test_another_shape_is_named(saved: Path) -> None:
-    assert "fc.weight is [10, 64] and should be [7, 64]" in refused(saved, resnet20(num_classes=7))
+    message = refused(saved, resnet20(num_classes=7))
+    assert message.startswith("model.weights does not fit the network: fc.")
+    assert "fc.weight is [10, 64] and should be [7, 64]" in message
 
 
 def test_missing_and_unexpected_names_are_listed(saved: Path) -> None:
-    tensors = {f"module.{name}": value for name, value in state().items()}
+    tensors = {name.replace("bn1", "norm1"): value for name, value in state().items()}
     save_file(tensors, saved)
     message = refused(saved)
     assert "missing: bn1.bias, bn1.num_batches_tracked, bn1.running_mean and" in message
-    assert "unexpected: module.bn1.bias" in message
+    assert "unexpected: norm1.bias, " in message
     few = state()
     del few["fc.bias"]
     save_file(few, saved)
