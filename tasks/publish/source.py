@@ -12,7 +12,7 @@ from schemas.engine import TensorInfo
 from schemas.errors import InputError, cause
 from schemas.publish import Preprocessing, Served
 from tasks.artifacts.store import Store
-from tasks.publish.latest import POINTER, VERSION, latest_folder
+from tasks.publish.latest import POINTER, VERSION, latest_folder, read_pointer
 from tasks.publish.package import preprocessing
 from tasks.publish.runs import read_report
 from tasks.publish.standalone import Engine
@@ -53,10 +53,14 @@ def open_source(
     """
     place = Path(given)
     if place.is_dir():
-        return _open_served(_served_folder(place), said, classes, engine)
-    if place.is_file():
+        folder = _served_folder(place)
+        # A folder of images may well be called as the job is that tells them apart.
+        served = (folder / "manifest.json").is_file()
+        if served or place.name != given or read_pointer(store(), given) is None:
+            return _open_served(folder, said, classes, engine)
+    elif place.is_file():
         return _open_file(place, said, classes)
-    if "/" in given or place.suffix:
+    elif "/" in given or place.suffix:
         raise InputError(f"{given}: there is no such plan, ONNX file or folder: check the path")
     return _open_served(latest_folder(store(), given) / "folder", said, classes, engine)
 

@@ -1,6 +1,7 @@
 """``enginesmith publish``, ``published``, ``rollback`` and ``infer`` from the command line."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,17 @@ def test_the_plan_of_a_run_takes_its_preprocessing_from_the_report(
     dogs = images / "test" / "dog"
     from_run = cli("infer", delivered / "openvino.plan", dogs, "--json")
     assert from_run.json == cli("infer", "tiny", dogs, "--json").json
+
+
+def test_a_folder_of_images_called_as_the_job_does_not_stand_in_its_way(
+    cli: Any, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(images / "test" / "dog", "tiny")
+    one_line(cli("infer", "tiny", "tiny"), "tiny holds no manifest.json")
+    cli("publish", "tiny")
+    assert len(cli("infer", "tiny", "tiny", "--json").json) == len(list(Path("tiny").iterdir()))
+    one_line(cli("infer", "./tiny", "tiny"), "tiny holds no manifest.json")
 
 
 def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_answered(
