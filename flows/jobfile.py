@@ -98,7 +98,22 @@ def _mistake(item: Any) -> str:
     if item["type"] == "model_type":
         fields = ", ".join(fields_at(Job, location))
         return f"{field} is {reprlib.repr(item['input'])}: give it its fields ({fields})"
+    if item["type"] == "tuple_type":
+        return f"{field} is {reprlib.repr(item['input'])}: give {_list(location, item['input'])}"
     return f"{field} is {reprlib.repr(item['input'])}: {_wanted(item['msg'])}"
+
+
+def _list(location: Sequence[Any], value: object) -> str:
+    """What a list at that location of a job looks like, made of the one value given for it."""
+    schema = _schema_at(Job, location[:-1])
+    field = schema.model_fields.get(str(location[-1])) if schema else None
+    kinds = () if field is None else (field.annotation, *typing.get_args(field.annotation))
+    places = [typing.get_args(kind) for kind in kinds if typing.get_origin(kind) is tuple]
+    count = 1 if not places or ... in places[0] else len(places[0])
+    said = "a list" if count == 1 else f"a list of {count}"
+    if isinstance(value, int | float) or (isinstance(value, str) and count == 1):
+        return f"{said}, such as [{', '.join([str(value)] * count)}]"
+    return said
 
 
 def _wanted(message: str) -> str:
@@ -114,15 +129,20 @@ def _wanted(message: str) -> str:
 
 def fields_at(schema: type[BaseModel], location: Sequence[Any]) -> list[str]:
     """The field names of the schema that a location within ``schema`` leads to."""
+    found = _schema_at(schema, location)
+    return list(found.model_fields) if found else []
+
+
+def _schema_at(schema: type[BaseModel], location: Sequence[Any]) -> type[BaseModel] | None:
     for part in location:
         field = schema.model_fields.get(str(part))
         if field is None:
             continue  # a place in a list, or a key of one's own
         inner = _model_in(field.annotation)
         if inner is None:
-            return []
+            return None
         schema = inner
-    return list(schema.model_fields)
+    return schema
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:
