@@ -31,6 +31,15 @@ def test_pixels_and_labels_are_those_of_the_files(photos: Path) -> None:
     assert np.array_equal(dataset.pixels(np.arange(5)), expected)
 
 
+def test_orientation_is_not_applied_and_alpha_is_dropped(photos: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4), np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(pixels).save(photos / "test" / "cat" / "0000.png", exif=turned)
+    read = open_dataset(config(photos), "test").pixels(np.array([0]))
+    assert np.array_equal(read[0], pixels[..., :3].transpose(2, 0, 1))
+
+
 @pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz"])
 def test_a_tar_is_the_same_dataset_as_its_folder(
     photos: Path, packed: Callable[..., Path], compression: str
