@@ -120,7 +120,7 @@ def _mistake(item: Any) -> str:
 
 def _wanted(message: str) -> str:
     """Pydantic's words for what a value should be, as what to do."""
-    said = re.sub(r"^(Input|String|Value) should ", "", message)
+    said = re.sub(r"^(Input|String|Tuple|Value) should ", "", message)
     if said == message:
         return f"correct it, {message[:1].lower()}{message[1:]}"
     if said.startswith("be "):
