@@ -49,7 +49,7 @@ def test_an_override_replaces_a_nested_field() -> None:
         ),
         ({"calibration": {"images": -3}}, "calibration.images is -3: give a number greater than 0"),
         ({"accuracy": {"max_drop_points": float("inf")}}, "max_drop_points is inf: give a finite"),
-        ({"regression": {"max_size_growth": "inf"}}, "max_size_growth is inf: give a finite number"),
+        ({"regression": {"max_size_growth": "inf"}}, "max_size_growth is inf: give a finite"),
         ({"model": {"factory": "a:b", "kwargs": {"x": [float("nan")]}}}, "kwargs.x.0 is nan: give"),
         ({"profile": {"threads": []}}, "profile.threads is []: let it have at least 1 item"),
         ({"calibration": {"images": "many"}}, "calibration.images is 'many': give a valid integer"),
