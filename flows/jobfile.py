@@ -1,9 +1,10 @@
 """From a YAML file to a validated Job."""
 
+import math
 import re
 import reprlib
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,25 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     for override in overrides:
         _apply(document, override)
     try:
-        return Job.model_validate(document)
+        job = Job.model_validate(document)
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error
+    # The report keeps the job as JSON, which has no other numbers.
+    for field, value in _not_finite(job.model_dump()):
+        raise InputError(f"{path}: {field} is {value}: give a finite number")
+    return job
+
+
+def _not_finite(value: Any, *place: str) -> Iterator[tuple[str, float]]:
+    """The infinite numbers and NaN in a document, each with the field that it is in."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield ".".join(place), value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _not_finite(inner, *place, str(key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _not_finite(inner, *place, str(index))
 
 
 def targets(job: Job) -> list[tuple[Target, Strict]]:
@@ -118,7 +135,7 @@ def _list(location: Sequence[Any], value: object) -> str:
 
 def _wanted(message: str) -> str:
     """Pydantic's words for what a value should be, as what to do."""
-    said = re.sub(r"^(Input|String|Value) should ", "", message)
+    said = re.sub(r"^(Input|String|Tuple|Value) should ", "", message)
     if said == message:
         return f"correct it, {message[:1].lower()}{message[1:]}"
     if said.startswith("be "):

@@ -68,7 +68,7 @@ def job_text(answers: Answers, file: Path) -> str:
             f"#   enginesmith run {file}  # the whole job, with its report",
             "#",
             "# `enginesmith schema` describes every field.",
-            f"name: {answers.name}",
+            yaml.safe_dump({"name": answers.name}).rstrip(),
             "",
             _model(answers),
             _data(answers),

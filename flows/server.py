@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.api import check_server
 from schemas.errors import InputError
 
 TIMEOUT_S = 180
@@ -35,10 +36,11 @@ ONE_RUN = {
 def one_run_server() -> Iterator[Callable[[], None]]:
     """Start a server, unless the user has one; gives a function that waits until it answers.
 
-    Enter this before Prefect is imported. The server ends with the context.
+    Enter this before Prefect is imported, and call that after. The server ends with the context.
+    The function raises InputError where no server answers.
     """
     if has_server():
-        yield lambda: None
+        yield _check
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -76,6 +78,16 @@ def has_server() -> bool:
 def has_lasting_server() -> bool:
     """Whether runs of others are on the server too."""
     return has_server() and OWN_SERVER not in os.environ
+
+
+def _check() -> None:
+    from prefect.settings import get_current_settings
+
+    api = get_current_settings().api
+    # Without a URL it was a profile that is not in use. A key is of Prefect Cloud, which need not
+    # answer where a server does.
+    if api.url and api.key is None:
+        check_server()
 
 
 def _wait(server: "subprocess.Popen[bytes]", health: str) -> None:

@@ -53,7 +53,9 @@ class ProfileConfig(Strict):
         default=None, description="go on for at least so long, in further rounds"
     )
     threads: tuple[NonNegativeInt, ...] = Field(
-        default=(1, 0), description="thread counts to measure at; 0 stands for all"
+        default=(1, 0),
+        min_length=1,
+        description="thread counts to measure at; 0 stands for all",
     )
     baselines: tuple[Baseline, ...] = Field(
         default=("torch", "onnxruntime"),

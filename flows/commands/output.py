@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 240
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
+class Stderr(logging.StreamHandler[TextIO]):
     """Writes to what stderr is at the moment: while bars are drawn, lines go above them."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -30,7 +30,7 @@ def log_to_stderr(*, quiet: bool = False) -> None:
     log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.propagate = False
     if not log.handlers:
-        log.addHandler(_Stderr())
+        log.addHandler(Stderr())
 
 
 def console() -> "Console":

@@ -13,6 +13,7 @@ from schemas.data import ImageFolder
 from schemas.errors import InputError
 from tasks.datasets.container import Container, Member, open_container
 from tasks.datasets.dataset import Indices, PixelReader, Remembered, Split
+from tasks.datasets.depth import converted
 from tasks.datasets.resize import Resize
 
 IN_MEMORY_BYTES = 1 << 30
@@ -38,7 +39,7 @@ class Decoder:
     def __call__(self, data: bytes, where: str) -> NDArray[np.uint8]:
         try:
             with Image.open(io.BytesIO(data)) as encoded:
-                image = encoded.convert(self.mode)
+                image = converted(encoded, self.mode)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
                 f"{where} cannot be decoded ({error}): replace or remove it"

@@ -1,6 +1,6 @@
 """Which stage moved, and which dependency or input of it changed, between two builds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.base import Strict
 from schemas.history import BuildRecord, StageRecord
@@ -39,14 +39,17 @@ def changes(before: BuildRecord, stages: Sequence[StageRecord]) -> list[Change]:
     """What differs in the inputs of ``stages`` from an earlier build, at its origin.
 
     What a stage got from an earlier stage is not its own change, and what several stages depend on
-    is named at the first of them.
+    is named at the first of them. Of several stages of one name, such as a search's candidates, a
+    stage is held against the one whose inputs differ least.
     """
-    earlier = {stage.name: stage for stage in before.stages}
+    earlier: dict[str, list[StageRecord]] = {}
+    for stage in before.stages:
+        earlier.setdefault(stage.name, []).append(stage)
     made: set[str] = set()
     seen: set[tuple[str, str | None, str | None]] = set()
     found = []
     for stage in stages:
-        old = earlier.get(stage.name)
+        old = _most_alike(stage, earlier.get(stage.name, ()))
         if old is not None and stage.outputs != old.outputs:
             given = list(_differences(old.inputs, stage.inputs))
             results = list(_differences(old.outputs, stage.outputs))
@@ -61,6 +64,15 @@ def changes(before: BuildRecord, stages: Sequence[StageRecord]) -> list[Change]:
             seen |= {(name.rpartition(".")[2], was, now) for name, was, now in results}
         made |= digests(stage.outputs)
     return found
+
+
+def _most_alike(stage: StageRecord, among: Iterable[StageRecord]) -> StageRecord | None:
+    """The first of those whose inputs differ least from this one's."""
+
+    def distance(other: StageRecord) -> int:
+        return sum(1 for _ in _differences(other.inputs, stage.inputs))
+
+    return min(among, key=distance, default=None)
 
 
 def _differences(

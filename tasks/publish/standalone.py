@@ -94,6 +94,11 @@ def prepare(path: Path, how: dict[str, Any], *, fit: bool = False) -> Floats:
 def _decode(encoded: Image.Image, mode: str, *, convert: bool) -> Image.Image:
     """The pixels, in ``mode`` if ``convert``; else only a palette is looked up."""
     if convert:
+        # Of 16-bit grey the upper 8 bits, as tasks/datasets/depth.py.
+        if encoded.mode.startswith("I;16"):
+            encoded = Image.fromarray((np.asarray(encoded) >> 8).astype(np.uint8))
+        if encoded.mode in ("I", "F"):
+            raise ValueError(f"its pixels are of Pillow's mode {encoded.mode}, of 32 bits")
         return encoded.convert(mode)
     if encoded.mode == "1":
         return encoded.convert("L")

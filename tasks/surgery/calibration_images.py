@@ -50,6 +50,8 @@ def load_images(
     """
     from PIL import Image
 
+    from tasks.datasets.depth import converted
+
     if not folder.is_dir():
         raise InputError(f"there is no folder of calibration images {folder}: correct the path")
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES)
@@ -75,7 +77,7 @@ def load_images(
     for file in chosen:
         try:
             with Image.open(file) as image:
-                pixels = image.convert("L" if channels == 1 else "RGB").resize((width, height))
+                pixels = converted(image, "L" if channels == 1 else "RGB").resize((width, height))
                 values = np.asarray(pixels, np.float32).reshape(height, width, channels)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(f"{file} cannot be decoded ({error}): replace or remove it") from error

@@ -137,6 +137,25 @@ def test_grey_palette_and_transparent_images_become_colour(photos: Path) -> None
         assert open_dataset(config(photos), "test").input_shape == (3, 6, 4)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_16_bit_grey_has_the_shades_of_its_8_bit_copy(photos: Path, suffix: str) -> None:
+    shades = np.arange(24, dtype=np.uint16).reshape(6, 4) * 11
+    first_image(photos).unlink()
+    file = first_image(photos).with_suffix(f".{suffix}")
+    for mode in ("L", "RGB"):
+        Image.fromarray(shades * 257).save(file)
+        seen = open_dataset(config(photos, mode=mode), "test").pixels(np.arange(1))[0]
+        assert np.array_equal(seen, np.broadcast_to(shades, seen.shape))
+
+
+def test_grey_of_32_bits_is_refused(photos: Path) -> None:
+    first_image(photos).unlink()
+    for mode in ("I", "F"):
+        Image.new(mode, (4, 6), 70_000).save(first_image(photos).with_suffix(".tiff"))
+        with pytest.raises(InputError, match=f"cannot be decoded .*mode {mode}, of 32 bits.: repl"):
+            open_dataset(config(photos), "test")
+
+
 def test_mode_l_gives_one_channel(photos: Path) -> None:
     assert describe(config(photos, mode="L")).input_shape == (1, 6, 4)
     assert open_dataset(config(photos, mode="L"), "test").images(np.arange(3)).shape == (3, 1, 6, 4)

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def test_the_file_is_a_job_that_says_what_was_answered(answers: Answers) -> None
     assert job.data.image_size == (None if answers.size_px is None else (answers.size_px,) * 2)
     assert job.calibration.images == (answers.training_images or 512)
     assert job.model.kwargs == ({} if answers.classes is None else {"num_classes": 7})
+
+
+@pytest.mark.parametrize("name", ["2024", "on", "null", "1e5"])
+def test_a_name_that_yaml_takes_for_another_value_stays_a_name(name: str) -> None:
+    answers = replace(ANSWERS[0], name=name_of(Path(f"{name}.yaml")))
+    assert Job.model_validate(yaml.safe_load(job_text(answers, Path("job.yaml")))).name == name
 
 
 def test_every_optional_line_is_a_field_once_its_comment_sign_is_gone() -> None:

@@ -18,6 +18,7 @@ from schemas.history import NightlySummary
 from tasks.artifacts.store import ARTIFACTS_VARIABLE, Store
 from tasks.history.records import append, read_history
 from tests.flows.conftest import Workshop, small_job
+from tests.flows.test_cli import enginesmith
 
 
 def write(folder: Path, name: str, **changes: Any) -> None:
@@ -71,6 +72,14 @@ def test_one_broken_job_of_three_is_a_named_failure_beside_two_good_builds(
     assert "changed at calibrate: quantization.exclude.0 none -> stages.2" in outcomes["one"].detail
     assert pointer(warm.store, "one") == before
     assert [build.passed for build in read_history(warm.store, "one").builds] == [True, False]
+
+
+def test_a_quiet_night_says_only_how_its_jobs_ended(warm: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small_job().model_dump(mode="json")))
+    done = enginesmith("nightly", "--quiet", "--jobs", tmp_path, "--artifacts", warm.root)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "1 of 1 jobs passed"
 
 
 def test_a_clock_behind_an_earlier_build_s_is_said_and_the_order_stays(

@@ -9,7 +9,7 @@ from schemas.history import BuildRecord, EngineFigures, RegressionConfig, StageR
 from tasks.artifacts.store import Store
 from tasks.history.changes import changes
 from tasks.history.regression import regressions
-from tests.history.builds import build, chain, digest, figures, speedup
+from tests.history.builds import build, chain, digest, figures, speedup, stage
 
 
 @pytest.fixture
@@ -86,6 +86,20 @@ def test_what_several_stages_depend_on_is_named_once(before: BuildRecord) -> Non
     now = chain(images="4", openvino="2026.1")
     told = [str(change) for change in changes(before, now)]
     assert told == ["config.images 64 -> 4", "versions.openvino 2025.3 -> 2026.1"]
+
+
+def test_stages_of_one_name_are_compared_with_the_one_most_alike(tmp_path: Path) -> None:
+    """One of each further precision and of each candidate of a search, all under one name."""
+    halves = [
+        stage("surgery", {"graph": digest("graph"), "config.precision": precision}, precision)
+        for precision in ("int8", "int8+fp16")
+    ]
+    before = build(Store(tmp_path / "store"), 7, stages=(*chain(), *halves))
+    again = (stage("surgery", halves[0].inputs, "made otherwise"), halves[1])
+    assert changes(before, again) == []
+    wider = halves[0].inputs | {"graph": digest("another graph")}
+    (change,) = changes(before, (stage("surgery", wider, "of another graph"),))
+    assert change.name == "graph"
 
 
 def test_top1_on_other_images_is_not_held_against_it(before: BuildRecord) -> None:

@@ -34,6 +34,24 @@ def test_no_server_named_and_none_that_answers_are_one_line_each() -> None:
         assert said in run.stderr
 
 
+@pytest.mark.parametrize("command", [("run", "small.yaml"), ("nightly", "--jobs", ".")])
+def test_runs_of_this_process_say_in_one_line_that_the_server_is_away(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(job_document()))
+    run = subprocess.run(
+        [BIN / "enginesmith", *command, "--artifacts", "artifacts", "--quiet"],
+        env=clean_environment() | {"PREFECT_API_URL": "http://127.0.0.1:1/api"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.count("\n") == 1
+    assert "no Prefect server answers at http://127.0.0.1:1/api" in run.stderr
+
+
 @pytest.mark.slow
 def test_wrong_credentials_are_one_line(service: Service) -> None:
     run = service.enginesmith("deploy", "--check", PREFECT_API_AUTH_STRING="admin:wrong")

@@ -12,6 +12,8 @@ import yaml
 from PIL import Image
 
 from flows.cli import main
+from flows.jobfile import load_job
+from flows.mixed import with_float
 from tasks.datasets.open import open_dataset
 from tasks.publish.latest import latest_folder
 from tasks.runtimes.plans import open_plan
@@ -179,6 +181,19 @@ def test_an_unknown_job_is_said_with_the_nearest(cli: Any, images: Path, command
 def test_a_job_changed_since_its_run_is_not_published(cli: Any, run: Run, tmp_path: Path) -> None:
     file = job_file(run, tmp_path, calibration={"images": 7})
     one_line(cli("publish", file), "was changed since it was run (calibration)")
+
+
+def test_layers_that_the_search_left_in_float_are_no_change_of_the_job(
+    cli: Any, run: Run, tmp_path: Path
+) -> None:
+    quantization = {"exclude": ["stem"]}
+    file = job_file(run, tmp_path, mixed_precision={}, quantization=quantization)
+    built = with_float(load_job(file), ("stem", "head"))
+    deliver(run.store, run.report.model_copy(update={"job": built}))
+    assert cli("publish", file).code == 0
+    for change in ({"exclude": ["head"]}, quantization | {"observer": "minmax"}):
+        file = job_file(run, tmp_path, mixed_precision={}, quantization=change)
+        one_line(cli("publish", file), "was changed since it was run (quantization)")
 
 
 def test_a_run_whose_objects_are_gone_is_said(cli: Any, run: Run) -> None:

@@ -81,6 +81,24 @@ def test_preprocessing_equals_the_datasets_bit_by_bit(built: Run, images: Path) 
     np.testing.assert_array_equal(ours, test.images(np.arange(len(test))))
 
 
+def test_16_bit_grey_is_what_the_dataset_makes_of_it(
+    built: Run, images: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(images, tmp_path / "data")
+    first = sorted((tmp_path / "data/test" / CLASSES[0]).iterdir())[0]
+    with Image.open(first) as image:
+        size = image.size
+    shades = np.linspace(0, 65535, size[0] * size[1]).reshape(size[::-1])
+    first.unlink()
+    first = first.with_suffix(".png")
+    Image.fromarray(shades.astype(np.uint16)).save(first)
+    assert built.report.data is not None
+    ours = standalone.prepare(first, preprocessing(built.report.data).model_dump(mode="json"))
+    assert np.unique(ours[0]).size > 100
+    test = open_dataset(image_data(tmp_path / "data"), "test")
+    np.testing.assert_array_equal(ours, test.images(np.arange(1))[0])
+
+
 def test_an_image_that_cannot_be_decoded_is_named_and_the_others_are_answered(
     elsewhere: Path, images: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import typer
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from flows.commands.diff import diff
 from flows.commands.lint import lint
 from flows.commands.surgery import surgery
+from tasks.surgery.calibration_images import load_images
 from tests.surgery.qdq_builder import Builder
 
 app = typer.Typer()
@@ -71,6 +73,13 @@ def test_surgery_measures_on_the_images_given(raw: Path, images: Path, tmp_path:
     assert document["parity"][0]["bit_equal"]
     assert {gate["name"] for gate in document["gates"]} >= {"surgery keeps values"}
     assert output.is_file()
+
+
+def test_16_bit_calibration_images_keep_their_shades(tmp_path: Path) -> None:
+    shades = np.arange(24, dtype=np.uint16).reshape(6, 4) * 11
+    Image.fromarray(shades * 257).save(tmp_path / "0.png")
+    (seen,) = load_images(tmp_path, (1, 1, 6, 4), (0.0,), (1.0,), 1)
+    assert np.allclose(seen[0] * 255, shades)
 
 
 def test_a_folder_without_images_is_refused(raw: Path, tmp_path: Path) -> None:
