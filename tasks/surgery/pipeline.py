@@ -50,8 +50,8 @@ _CANONICAL: tuple[Pass, ...] = (
     ExplicitRelu(),
     ReluBeforeQuantizer(),
     PlaceAroundMoves(),
-    MergeEqual(),
     CancelPairs(),
+    MergeEqual(),
 )
 
 # These change what is rounded where; each is measured.
@@ -73,7 +73,8 @@ _TENSORRT: tuple[Pass, ...] = (ResidualAdd(), CentreZeroPoints(), FloatHead(), S
 _COMPILED: dict[Target, tuple[Pass, ...]] = {
     "tensorrt": _TENSORRT,
     "tensorrt_rtx": _TENSORRT,
-    "openvino": (UnsignedActivations(),),
+    # What differed by the sign alone may now undo what is ahead of it.
+    "openvino": (UnsignedActivations(), CancelPairs()),
 }
 
 

@@ -188,6 +188,17 @@ def equal_branches() -> onnx.ModelProto:
     return model
 
 
+def quantized_again() -> onnx.ModelProto:
+    """A branch quantized once more on its own grid, which is then the other's."""
+    builder = Builder()
+    once = builder.pair("input", 0.05)
+    again = builder.pair(once, 0.05)
+    model: onnx.ModelProto = builder.model(
+        builder.op("Add", *(builder.conv(x, 4, 4) for x in (once, again)))
+    )
+    return model
+
+
 def joined_with_stored_integers() -> onnx.ModelProto:
     builder = Builder(np.uint8(128))
     stored = builder.constant(np.full((1, 4, 8, 8), 130, np.uint8))
@@ -243,13 +254,14 @@ def initializers_as_inputs() -> onnx.ModelProto:
     "model",
     [
         equal_branches(),
+        quantized_again(),
         joined_with_stored_integers(),
         sliced_integer_bias(),
         integers_as_two_outputs("Cast"),
         integers_as_two_outputs("quantizers"),
         initializers_as_inputs(),
     ],
-    ids=["branches", "stored", "bias", "cast", "pair", "inputs"],
+    ids=["branches", "again", "stored", "bias", "cast", "pair", "inputs"],
 )
 def test_valid_graphs_of_rare_shape_compute_the_same_after_surgery(
     model: onnx.ModelProto, target: Any
@@ -260,6 +272,15 @@ def test_valid_graphs_of_rare_shape_compute_the_same_after_surgery(
     before, after = (ReferenceSession(each).run(images) for each in (model, graph))
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert repaired(graph, target).SerializeToString() == graph.SerializeToString()
+
+
+def test_what_openvino_need_not_tell_apart_by_the_sign_is_quantized_once() -> None:
+    builder = Builder(np.uint8(0))
+    x = builder.pair(builder.op("Relu", "input"), 0.05)
+    builder.zero_point = np.int8(0)
+    graph = repaired(builder.model(builder.conv(builder.pair(x, 0.05), 4, 4)), "openvino")
+    assert [node.op_type for node in graph.graph.node].count("QuantizeLinear") == 1
+    assert repaired(graph, "openvino").SerializeToString() == graph.SerializeToString()
 
 
 @pytest.mark.parametrize("shape", [(), (1,)])
