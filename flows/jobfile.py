@@ -34,10 +34,25 @@ def read_job(path: Path, overrides: Sequence[str] = ()) -> Job:
         job = Job.model_validate(document)
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from error
+    taken = job.model_dump()
     # The report keeps the job as JSON, which has no other numbers.
-    for field, value in _not_finite(job.model_dump()):
+    for field, value in _not_finite(taken):
         raise InputError(f"{path}: {field} is {value}: give a finite number")
+    for field in _yes_for_a_number(document, taken):
+        raise InputError(f"{path}: {field} is yes or no: give a number")
     return job
+
+
+def _yes_for_a_number(given: Any, taken: Any, *place: str) -> Iterator[str]:
+    """The fields where the document has YAML's yes or no, which was taken for 1 or 0."""
+    if isinstance(given, bool) and not isinstance(taken, bool):
+        yield ".".join(place)
+    elif isinstance(given, Mapping) and isinstance(taken, Mapping):
+        for key in given.keys() & taken.keys():
+            yield from _yes_for_a_number(given[key], taken[key], *place, str(key))
+    elif isinstance(given, list) and isinstance(taken, list | tuple):
+        for index, (one, other) in enumerate(zip(given, taken, strict=False)):
+            yield from _yes_for_a_number(one, other, *place, str(index))
 
 
 def _not_finite(value: Any, *place: str) -> Iterator[tuple[str, float]]:

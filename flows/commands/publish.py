@@ -90,11 +90,14 @@ def published(
 
         tritonserver --model-repository $(enginesmith published quickstart --path)/triton
     """
+    from schemas.errors import InputError
     from tasks.artifacts.store import Store
     from tasks.publish.latest import latest_folder, published_jobs, removed_latest, versions
 
     store = Store(artifacts)
-    if path and job is not None:
+    if path:
+        if job is None:
+            raise InputError("--path is of one job's latest version: name the job")
         typer.echo(latest_folder(store, job))
         return
     states = {name: versions(store, name) for name in ((job,) if job else published_jobs(store))}

@@ -53,6 +53,8 @@ def test_an_override_replaces_a_nested_field() -> None:
         ({"regression": {"max_size_growth": "inf"}}, "max_size_growth is inf: give a finite"),
         ({"model": {"factory": "a:b", "kwargs": {"x": [float("nan")]}}}, "kwargs.x.0 is nan: give"),
         ({"profile": {"threads": []}}, "profile.threads is []: let it have at least 1 item"),
+        ({"calibration": {"images": True}}, "calibration.images is yes or no: give a number"),
+        ({"profile": {"threads": [False, 1]}}, "profile.threads.0 is yes or no: give a number"),
         ({"calibration": {"images": "many"}}, "calibration.images is 'many': give a valid integer"),
         ({"name": "My Job"}, "name is 'My Job': let it match pattern"),
         ({"data": {}}, "name exactly one of fashion_mnist, cifar10, image_folder, factory"),

@@ -171,6 +171,10 @@ def test_a_removed_latest_is_said(cli: Any, run: Run, images: Path) -> None:
     assert "but gone" not in cli("published", "tiny").out
 
 
+def test_the_path_is_of_a_job_that_is_named(cli: Any) -> None:
+    one_line(cli("published", "--path"), "--path", "name the job")
+
+
 @pytest.mark.parametrize("command", ["publish", "rollback", "published", "infer"])
 def test_an_unknown_job_is_said_with_the_nearest(cli: Any, images: Path, command: str) -> None:
     cli("publish", "tiny")
