@@ -60,10 +60,10 @@ def load_images(
             f"{folder} holds no images: put some there ({', '.join(sorted(_SUFFIXES))})"
         )
     batch, channels, height, width = shape
-    for option, values in (("--mean", mean), ("--std", std)):
-        if len(values) not in (1, channels):
+    for option, given in (("--mean", mean), ("--std", std)):
+        if len(given) not in (1, channels):
             raise InputError(
-                f"{option} has {len(values)} numbers, the network takes {channels} channels: give "
+                f"{option} has {len(given)} numbers, the network takes {channels} channels: give "
                 "one number or one a channel"
             )
     if channels not in (1, 3):
