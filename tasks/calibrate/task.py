@@ -53,7 +53,7 @@ def calibrate(
     most = max(calibration.images, calibration.max_images if converging else 0)
     drawn = draw_at_most(most, candidates, open_dataset(data.config, "test"), calibration)
     example = example_of(data.input_shape)
-    admit(network, example)
+    admit(network, example, data.num_classes)
     choice = choose(network, quantization, example)
     settled = quantization.model_copy(update={"mode": choice.mode})
     started = time.perf_counter()

@@ -9,12 +9,12 @@ from schemas.errors import InputError, cause
 
 
 @torch.no_grad()
-def admit(model: nn.Module, example: Tensor) -> None:
+def admit(model: nn.Module, example: Tensor, num_classes: int | None = None) -> None:
     """Try a network in evaluation mode on noise of an example's shape: ``float32[N, C, H, W]``.
 
     Raises InputError where its weights are not finite, it wants more than images, it does not take
-    them, its answer is no single tensor with a row an image, it writes into the images, or answers
-    the same ones differently the second time.
+    them, its answer is no single tensor with a row an image, of ``num_classes`` numbers where they
+    are given, it writes into the images, or answers the same ones differently the second time.
     """
     kind = f"model {type(model).__name__}"
     for name, tensor in model.state_dict().items():
@@ -40,6 +40,11 @@ def admit(model: nn.Module, example: Tensor) -> None:
         raise InputError(
             f"{kind} returns a tensor of shape {list(answer.shape)} for {len(example)} images: "
             "return a row for each"
+        )
+    if num_classes is not None and answer.shape[1:] != (num_classes,):
+        raise InputError(
+            f"{kind} answers an image with a row of shape {list(answer.shape[1:])} and the data "
+            f"has {num_classes} classes: set the model's number of classes in model.kwargs"
         )
     if not torch.equal(images, kept):
         raise InputError(

@@ -107,6 +107,12 @@ def test_a_network_that_answers_the_same_twice_is_let_in(kind: type[nn.Module]) 
     admit(kind().eval(), EXAMPLE)
 
 
+def test_as_many_classes_as_the_images_have_are_wanted() -> None:
+    admit(Residual().eval(), EXAMPLE, 5)
+    with pytest.raises(InputError, match=r"row of shape \[5\] and the data has 3 classes: set"):
+        admit(Residual().eval(), EXAMPLE, 3)
+
+
 def test_images_that_the_network_does_not_take_are_named() -> None:
     with pytest.raises(InputError, match=r"does not take images of shape \[1, 16, 16\]"):
         admit(Residual().eval(), example_of((1, 16, 16)))
