@@ -68,6 +68,11 @@ class EngineFigures(Strict):
     speedups: tuple[Speedup, ...] = Field(
         description="over FP32 in the same run; empty: not run, or FP32 itself"
     )
+    batch_size: PositiveInt | None = Field(
+        default=None,
+        exclude_if=lambda size: size is None,
+        description="images a call that the speed was measured with; older records do not say",
+    )
     machine: str | None = Field(description="where the speed was measured")
     plan_bytes: NonNegativeInt
     kernels: NonNegativeInt

@@ -59,6 +59,7 @@ def _figures(
         drop_points=None if accuracy is None else accuracy.drop_points,
         images=None if accuracy is None else accuracy.images,
         speedups=() if latency is None else latency.speedups,
+        batch_size=None if latency is None else latency.latencies[0].batch_size,
         machine=None if latency is None else latency.machine,
         plan_bytes=manifest.plan_bytes,
         kernels=kernels,

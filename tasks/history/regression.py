@@ -58,7 +58,8 @@ def _losses(
                 "may be lost)",
                 _with_users(stages, now, "evaluate"),
             )
-    if was.machine == now.machine:
+    # So is a speed at another batch size: profile.batch_size was.
+    if was.machine == now.machine and was.batch_size in (None, now.batch_size):
         for speedup in now.speedups:
             old = _same_threads(was.speedups, speedup)
             if old is not None and _slower(old, speedup, config.max_speedup_loss):

@@ -10,6 +10,7 @@ integer-arithmetic-only inference" (arXiv:1712.05877), section 3; Bengio, Leonar
 (arXiv:1308.3432) for the straight-through gradient.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 
@@ -20,6 +21,7 @@ from torch.nn.utils import parametrize
 from schemas.convert import QuantizationConfig
 from schemas.errors import InputError
 from tasks.models.observers import activation_observer
+from tasks.models.prepare.reach import execution_order
 from tasks.models.selection import Selection
 
 LARGEST = 127
@@ -67,7 +69,10 @@ def simulate_rounding(
     The grids of inputs follow from ``batches``, float32[N, C, H, W], by the job's observers. Raises
     InputError where the job quantizes no layer, or an input is not finite.
     """
-    selection = Selection(model, config)
+    incoming = iter(batches)
+    first = list(itertools.islice(incoming, 1))
+    order = execution_order(model, first[0][:1]) if first else None
+    selection = Selection(model, config, order)
     layers = selection.quantized_layers(model, "finetune")
     observers = {name: activation_observer(selection.observer(name), config)() for name in layers}
 
@@ -79,7 +84,7 @@ def simulate_rounding(
 
     handles = [module.register_forward_pre_hook(watching(name)) for name, module in layers.items()]
     model.eval()
-    for batch in batches:
+    for batch in itertools.chain(first, incoming):
         model(batch)
     for handle in handles:
         handle.remove()

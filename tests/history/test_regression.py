@@ -74,6 +74,15 @@ def test_speed_is_compared_on_one_machine_and_beyond_its_noise_only(before: Buil
     assert gates(before, figures(chain(), speedups=(speedup(2.0, 0.15),)), chain()) == ()
 
 
+@pytest.mark.parametrize(("size", "said"), [(128, 0), (1, 1), (None, 1)])
+def test_speed_is_compared_at_one_batch_size(
+    before: BuildRecord, size: int | None, said: int
+) -> None:
+    was = before.model_copy(update={"engines": (figures(chain(), batch_size=size),)})
+    now = figures(chain(), speedups=(speedup(2.0),), batch_size=1)
+    assert len(gates(was, now, chain())) == said
+
+
 def test_thresholds_are_the_jobs(before: BuildRecord) -> None:
     grown = figures(chain(), plan_bytes=1200, top1=0.935)
     names = [gate.name for gate in gates(before, grown, chain())]
