@@ -1,12 +1,16 @@
 """Images to measure parity on, for a graph that comes without a job file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 NOISE_IMAGES = 8
@@ -50,8 +54,6 @@ def load_images(
     """
     from PIL import Image
 
-    from tasks.datasets.depth import converted
-
     if not folder.is_dir():
         raise InputError(f"there is no folder of calibration images {folder}: correct the path")
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in _SUFFIXES)
@@ -77,7 +79,7 @@ def load_images(
     for file in chosen:
         try:
             with Image.open(file) as image:
-                pixels = converted(image, "L" if channels == 1 else "RGB").resize((width, height))
+                pixels = _converted(image, "L" if channels == 1 else "RGB").resize((width, height))
                 values = np.asarray(pixels, np.float32).reshape(height, width, channels)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(f"{file} cannot be decoded ({error}): replace or remove it") from error
@@ -88,3 +90,14 @@ def load_images(
             "some, or raise --images"
         )
     return np.ascontiguousarray(np.stack(arrays).transpose(0, 3, 1, 2), np.float32)
+
+
+def _converted(image: "Image.Image", mode: str) -> "Image.Image":
+    """As tasks/datasets/depth.py, which is no part of what surgery's results depend on."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its pixels are of Pillow's mode {image.mode}, of 32 bits")
+    return image.convert(mode)
