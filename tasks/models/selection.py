@@ -72,7 +72,7 @@ class Selection:
             if "weight" not in module._parameters:
                 raise InputError(
                     f"{section}: {name} computes its weights, by weight_norm or another "
-                    "parametrization: have the factory remove it, name the layer in "
+                    "parametrization: remove it in the factory, name the layer in "
                     f"quantization.exclude, or leave {section} out of the job"
                 )
         return layers
