@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from schemas.data import DataConfig, FashionMnist
 from tasks.datasets.open import open_dataset
+from tasks.evaluate.predict import measured_on
 from tasks.publish.latest import latest_folder, read_pointer
 from tests.flows.conftest import Workshop, small_job
 
@@ -35,7 +36,7 @@ def test_a_run_publishes_a_script_that_answers_as_the_engine_was_evaluated(
 
     images = tmp_path_factory.mktemp("images")
     test = open_dataset(DataConfig(fashion_mnist=FashionMnist()), "test")
-    for index, pixels in enumerate(test.pixels(np.arange(40))):
+    for index, pixels in enumerate(test.pixels(measured_on(len(test), 300)[:40])):
         Image.fromarray(pixels[0]).save(images / f"{index:03}.png")
     done = subprocess.run(
         [sys.executable, "-P", folder / "folder/infer.py", images, "--json"],
@@ -55,7 +56,7 @@ def evaluated(workshop: Workshop) -> list[int]:
 
     test = open_dataset(small_job().data, "test")
     plan = open_plan(workshop.root / "runs/small/openvino.plan")
-    logits = plan.infer(test.images(np.arange(300)))
+    logits = plan.infer(test.images(measured_on(len(test), 300)))
     stored = [
         load_file(x)["logits"]
         for x in workshop.root.glob("objects/*/*.safetensors")

@@ -17,7 +17,8 @@ def shown(pixels: Pixels) -> NDArray[np.uint8]:
     split = Split(InMemory(pixels[None]), np.zeros(1, np.int64), ("a", "b"), pixels.shape)
     before, after = np.eye(2, dtype=np.float32)[[0]], np.eye(2, dtype=np.float32)[[1]]
     dataset = Dataset("one", split, (0.5,), (0.25,))
-    (flip,) = find_flips(before, after, dataset.labels, dataset, dataset.classes)
+    place = np.zeros(1, np.int64)
+    (flip,) = find_flips(before, after, dataset.labels, place, dataset, dataset.classes)
     _, _, encoded = flip.picture.partition(",")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
 
