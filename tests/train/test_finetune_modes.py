@@ -22,6 +22,7 @@ from tasks.models.quantizer import quantizer
 from tasks.sensitivity.measure import measure_sensitivity
 from tasks.train.finetune import finetune
 from tasks.train.rounding import simulate_rounding, stop_rounding
+from tests.models.prepare.networks import SHAPE, HeadFirst
 from tests.train.conftest import small
 
 QUICK = FinetuneConfig(
@@ -54,6 +55,13 @@ def test_one_epoch_and_then_int8(noise: Dataset, mode: QuantizedMode) -> None:
     with torch.no_grad():
         meant, got = plain(batch), int8(batch)
     assert (got - meant).norm() < 0.15 * meant.norm()
+
+
+def test_a_last_layer_in_float_is_the_one_that_runs_last() -> None:
+    config = QuantizationConfig(observer="minmax", last_layer="float")
+    learning = simulate_rounding(HeadFirst().eval(), [torch.rand(4, *SHAPE)], config)
+    rounded = [name for name, x in learning.named_modules() if "rounded_input" in x._modules]
+    assert rounded == ["conv1", "conv2"]
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # the old weight_norm's
